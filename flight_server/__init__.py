@@ -1,0 +1,1 @@
+"""The Flight and Flight SQL server."""
