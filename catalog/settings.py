@@ -26,7 +26,10 @@ class LakeSettings(Settings):
         pattern=r"^https?://",
         description="URL of the S3 server; without it AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, then AWS itself.",
     )
-    region: str = Field(default="us-east-1", description="Region that requests are signed for.")
+    region: str | None = Field(
+        default=None,
+        description="Region that requests are signed for; without it AWS_REGION, AWS_DEFAULT_REGION, then us-east-1.",
+    )
     single_writer: bool = Field(
         default=False, description="Accept a store that ignores conditional writes: only this one server may write."
     )
@@ -53,7 +56,11 @@ class StoreSettings(Settings):
     )
     max_connections: int = Field(default=32, ge=1, description="Open connections to the store per lake.")
     upload_concurrency: int = Field(
-        default=4, ge=1, description="Parts in flight per upload; it holds up to one more in memory."
+        default=4, ge=1, description="Parts in flight per lake; each open upload holds one more in memory."
+    )
+    list_page_keys: int = Field(default=1000, ge=1, le=1000, description="Keys per page of a listing.")
+    lock_timeout_seconds: float = Field(
+        default=10.0, gt=0, description="Limit on waiting for another process that replaces an object of a local lake."
     )
 
 
@@ -95,18 +102,21 @@ class CacheSettings(Settings):
     """Cache of remote data objects. ``[cache]``."""
 
     directory: Path | None = Field(
-        default=None, description="Folder for cached blocks; each process makes its own below it. Default: temporary."
+        default=None, description="Folder for the file of cached blocks. Default: the system's temporary folder."
     )
-    limit_bytes: int = Field(default=8 * GIB, ge=MIB, description="Bytes that cached blocks may take on disk.")
+    limit_bytes: int = Field(default=8 * GIB, ge=4096, description="Bytes that cached blocks may take on disk.")
     block_bytes: int = Field(default=MIB, ge=4096, description="Size of one block.")
     memory_bytes: int = Field(
-        default=128 * MIB, ge=0, description="Bytes of small hot ranges (footers, indexes) that stay in memory too."
+        default=128 * MIB, ge=0, description="Bytes of small hot ranges (footers, indexes) that are kept in memory."
     )
+    memory_range_bytes: int = Field(default=256 * 1024, ge=0, description="Size up to which a range counts as small.")
 
 
 class S3Credentials(Settings):
-    """A key to an S3 server. The secret parts never appear in a log or a repr."""
+    """A key to an S3 server. The secret parts never appear in a log, a repr or an error."""
 
-    access_key_id: str
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    access_key_id: str = Field(min_length=1)
     secret_access_key: SecretStr
     session_token: SecretStr | None = None

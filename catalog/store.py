@@ -5,7 +5,7 @@ relative to the lake's prefix, use ``/`` as separator and never start with one. 
 ``local.py``, ``s3.py``; all of them pass one contract suite.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -125,6 +125,6 @@ class ObjectStore(Protocol):
         """List all objects whose key begins with ``prefix``, in key order, page by page."""
         ...
 
-    def delete(self, keys: list[str]) -> None:
+    def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; keys that do not exist are fine. For garbage collection only."""
         ...
