@@ -14,7 +14,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.flight as fl
@@ -29,7 +29,7 @@ CODE_TRAILER = "x-lakehouse-code"
 _LOG = logging.getLogger(__name__)
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
-_Params = ParamSpec("_Params")
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 _Item = TypeVar("_Item")
 
 
@@ -155,9 +155,7 @@ def guarded(
         raise wire_error(error, context, rpc=rpc) from None
 
 
-def rpc(
-    method: Callable[Concatenate[Any, fl.ServerCallContext, _Params], Any],
-) -> Callable[Concatenate[Any, fl.ServerCallContext, _Params], Any]:
+def rpc(method: _Method) -> _Method:
     """Decorate an RPC method of the server (self, context, …) so that only wire errors leave it.
 
     A method that returns an iterator (or is a generator) is guarded to the iterator's end.
@@ -165,11 +163,11 @@ def rpc(
     name = getattr(method, "__name__", "rpc")
 
     @functools.wraps(method)
-    def call(self: Any, context: fl.ServerCallContext, *args: _Params.args, **kwargs: _Params.kwargs) -> Any:
+    def call(self: Any, context: fl.ServerCallContext, *args: Any, **kwargs: Any) -> Any:
         try:
             result = method(self, context, *args, **kwargs)
         except BaseException as error:  # noqa: BLE001 (nothing may pass)
             raise wire_error(error, context, rpc=name) from None
         return guarded(result, context, rpc=name) if isinstance(result, Iterator) else result
 
-    return call
+    return cast("_Method", call)
