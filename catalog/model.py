@@ -97,12 +97,18 @@ class CommitRecord:
 
 @dataclass(frozen=True, slots=True)
 class IngestKey:
-    """A remembered idempotency key: hashes (hex) of key and body, and the answer that was given."""
+    """A remembered idempotency key: hashes (hex) of key and body, and the answer that was given.
+
+    Attributes:
+        version: version of the dataset that the rows came in with.
+        snapshot: version of the root that first held them.
+    """
 
     key_hash: str
     body_hash: str
     commit_id: str
     version: int
+    snapshot: int
     rows: int
     committed_at: datetime
 
@@ -117,7 +123,8 @@ class Manifest:
         row_count: sum of the objects' rows.
         parent: key of the manifest before, or None.
         log: the newest commits, oldest first, bounded by ``commit.log_entries``.
-        producers: highest sequence number per producer id.
+        producers: highest sequence number per producer id, the least recently used first.
+        min_writer: format that a writer has to know to replace this manifest.
     """
 
     dataset_id: str
@@ -136,11 +143,21 @@ class Manifest:
     log: tuple[CommitRecord, ...] = ()
     ingest_keys: tuple[IngestKey, ...] = ()
     producers: dict[str, int] = field(default_factory=dict)
+    min_writer: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """One version of a lake: the only thing that is ever overwritten. ``datasets`` is a table of DATASETS."""
+    """One version of a lake: the only thing that is ever overwritten.
+
+    Attributes:
+        epoch: what writers put into the keys that they upload; rises when garbage is collected.
+        gc_floor: objects of an epoch below it may be gone already and must not be committed.
+        history_floor: oldest version that is still kept.
+        datasets: table of DATASETS, in no particular order.
+        schemas: names of all schemas, ``main`` among them.
+        min_writer: format that a writer has to know to replace this root.
+    """
 
     version: int
     commit_id: str
@@ -150,6 +167,8 @@ class Root:
     gc_floor: int
     history_floor: int
     datasets: pa.Table
+    schemas: frozenset[str] = frozenset({"main"})
+    min_writer: int = 1
 
 
 @dataclass(frozen=True, slots=True)
