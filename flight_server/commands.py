@@ -230,14 +230,14 @@ def fields_of(message: Message, command: type[Any]) -> dict[str, Any]:
 
 
 def _unset(name: str) -> LakehouseError:
-    message = f"{name} of the ingest must be set to a known value"
+    message = f"The ingest must set {name} to a known value."
     return LakehouseError(ErrorKind.INVALID_ARGUMENT, "malformed_command", message)
 
 
 def _decode_ingest(message: Message) -> StatementIngest:
     options = message.table_definition_options
     if not message.table:
-        raise LakehouseError(ErrorKind.INVALID_ARGUMENT, "malformed_command", "the ingest names no table")
+        raise LakehouseError(ErrorKind.INVALID_ARGUMENT, "malformed_command", "The ingest names no table.")
     if options.if_not_exist not in (TableNotExist.CREATE, TableNotExist.FAIL):
         raise _unset("if_not_exist")
     if options.if_exists not in (TableExists.FAIL, TableExists.APPEND, TableExists.REPLACE):
@@ -257,7 +257,9 @@ def _decode_ingest(message: Message) -> StatementIngest:
 def unsupported(full_name: str) -> LakehouseError:
     """Make the error for a message that is well-formed but that this server does not serve."""
     short = full_name.rpartition(".")[2]
-    return LakehouseError(ErrorKind.UNIMPLEMENTED, "unsupported_command", f"this server does not support {short[:100]}")
+    return LakehouseError(
+        ErrorKind.UNIMPLEMENTED, "unsupported_command", f"This server does not support {short[:100]}."
+    )
 
 
 def _is_type_name(full_name: str) -> bool:
@@ -273,7 +275,9 @@ def decode_command(data: bytes) -> Command:
     opened = unpack(data)
     if opened is None or not _is_type_name(opened[0]):
         if _FLIGHT_MARK in data[:_MARK_REACH]:
-            raise LakehouseError(ErrorKind.INVALID_ARGUMENT, "malformed_command", "the Flight SQL command is cut short")
+            raise LakehouseError(
+                ErrorKind.INVALID_ARGUMENT, "malformed_command", "The Flight SQL command is cut short."
+            )
         return decode_plain_command(data)
     full_name, value = opened
     package, _, name = full_name.rpartition(".")

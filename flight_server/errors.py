@@ -118,15 +118,15 @@ def known_error(error: BaseException, rpc: str) -> LakehouseError:
     if isinstance(error, LakehouseError):
         return error
     if isinstance(error, pa.ArrowCancelled):
-        return LakehouseError(ErrorKind.CANCELLED, "cancelled", "the call was cancelled")
+        return LakehouseError(ErrorKind.CANCELLED, "cancelled", "The call was cancelled.")
     error_id = secrets.token_hex(8)
     _LOG.error("internal error in %s, id=%s", rpc, error_id, exc_info=error, extra={"rpc": rpc, "error_id": error_id})
     if isinstance(error, MemoryError):
         return LakehouseError(
-            ErrorKind.RESOURCE_EXHAUSTED, "out_of_memory", f"the server is out of memory, id={error_id}"
+            ErrorKind.RESOURCE_EXHAUSTED, "out_of_memory", f"The server is out of memory; id={error_id}"
         )
     return LakehouseError(
-        ErrorKind.INTERNAL, "internal_error", f"the server failed; its log has the details, id={error_id}"
+        ErrorKind.INTERNAL, "internal_error", f"The server failed, and its log says why; id={error_id}"
     )
 
 

@@ -64,7 +64,7 @@ def decode_plain_command(data: bytes) -> PlainQuery | PlainPut:
     """Decode SQL text or a JSON object. Raises LakehouseError (``malformed_command``, ``unknown_field``)."""
     text = _text(data)
     if not text.strip():
-        raise invalid("the command is empty")
+        raise invalid("The command is empty.")
     if not text.lstrip().startswith("{"):
         return PlainQuery(text)
     document = decode_json(text)
@@ -72,7 +72,7 @@ def decode_plain_command(data: bytes) -> PlainQuery | PlainPut:
         return _query(document)
     if "dataset" in document:
         return _put(document)
-    raise invalid('a JSON command needs "sql" (a query) or "dataset" (an upload)')
+    raise invalid('A JSON command needs "sql" (a query) or "dataset" (an upload).')
 
 
 def decode_json(data: str | bytes) -> dict[str, Any]:
@@ -83,9 +83,9 @@ def decode_json(data: str | bytes) -> dict[str, Any]:
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise invalid(f"the command is no valid JSON: {error}") from None
+        raise invalid(f"The command is no valid JSON: {error}.") from None
     if not isinstance(document, dict):
-        raise invalid("the command must be a JSON object")
+        raise invalid("The command must be a JSON object.")
     return document
 
 
@@ -95,8 +95,8 @@ def check_fields(document: Mapping[str, Any], known: Iterable[str]) -> None:
     for name in document:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}"
-            raise invalid(f"unknown field {name[:100]!r}; {hint}", "unknown_field")
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}."
+            raise invalid(f"There is no field {name[:100]!r}; {hint}", "unknown_field")
 
 
 def text_field(document: Mapping[str, Any], name: str, *, limit: int | None = None) -> str | None:
@@ -105,7 +105,7 @@ def text_field(document: Mapping[str, Any], name: str, *, limit: int | None = No
     if value is None:
         return None
     if not isinstance(value, str) or not value or (limit is not None and len(value) > limit):
-        raise invalid(f'"{name}" must be a text' + (f" of 1 to {limit} characters" if limit else ""))
+        raise invalid(f'"{name}" must be a text' + (f" of 1 to {limit} characters." if limit else "."))
     return value
 
 
@@ -113,7 +113,7 @@ def flag_field(document: Mapping[str, Any], name: str) -> bool:
     """Return a field that must be true or false; False if it is absent or null."""
     value = document.get(name)
     if value is not None and not isinstance(value, bool):
-        raise invalid(f'"{name}" must be true or false')
+        raise invalid(f'"{name}" must be true or false.')
     return bool(value)
 
 
@@ -126,7 +126,7 @@ def parameters_batch(parameters: Iterable[Scalar]) -> pa.RecordBatch:
 def _parameter(value: Scalar, position: int) -> pa.Array:
     if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
         if abs(value) >= _DECIMAL38:
-            raise invalid(f"parameter {position + 1} is an integer of more than 38 digits")
+            raise invalid(f"Parameter {position + 1} is an integer of more than 38 digits.")
         return pa.array([value], pa.decimal128(38, 0))
     return pa.array([value])
 
@@ -135,9 +135,9 @@ def _text(data: bytes) -> str:
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        raise invalid("the command is neither a Flight SQL message nor UTF-8 text") from None
+        raise invalid("The command is neither a Flight SQL message nor UTF-8 text.") from None
     if _BINARY.search(text):
-        raise invalid("the command is neither a Flight SQL message nor readable text")
+        raise invalid("The command is neither a Flight SQL message nor readable text.")
     return text
 
 
@@ -158,7 +158,7 @@ def _query(document: Mapping[str, Any]) -> PlainQuery:
 def _required(document: Mapping[str, Any], name: str, read: Callable[[Mapping[str, Any], str], str | None]) -> str:
     value = read(document, name)
     if value is None:
-        raise invalid(f'"{name}" must be a text')
+        raise invalid(f'"{name}" must be a text.')
     return value
 
 
@@ -166,7 +166,7 @@ def _parameters(value: Any) -> tuple[Scalar, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list) or not all(isinstance(item, Scalar) for item in value):
-        raise invalid('"params" must be a list of texts, numbers, true, false or null')
+        raise invalid('"params" must be a list of texts, numbers, true, false or null.')
     return tuple(value)
 
 
@@ -174,7 +174,7 @@ def _snapshot(value: Any) -> dict[str, int]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(_is_version(version) for version in value.values()):
-        raise invalid('"snapshot" must be an object of versions by lake, such as {"lake": 12}')
+        raise invalid('"snapshot" must be an object of versions by lake, such as {"lake": 12}.')
     return value
 
 
@@ -186,7 +186,7 @@ def _put(document: Mapping[str, Any]) -> PlainPut:
     check_fields(document, ("dataset", "mode", "idempotency_key", "producer_id", "sequence", "explicit_commit"))
     sequence = document.get("sequence")
     if sequence is not None and not _is_version(sequence):
-        raise invalid('"sequence" must be an integer from 0 on')
+        raise invalid('"sequence" must be an integer from 0 on.')
     return check_put(
         PlainPut(
             dataset=_required(document, "dataset", text_field),
@@ -202,12 +202,12 @@ def _put(document: Mapping[str, Any]) -> PlainPut:
 def check_put(put: PlainPut) -> PlainPut:
     """Return an upload, from JSON or from headers, whose fields make sense together. Raises LakehouseError."""
     if put.mode not in MODES:
-        raise invalid(f"unknown mode {put.mode[:100]!r}; known are {', '.join(MODES)}")
+        raise invalid(f"There is no mode {put.mode[:100]!r}; known are {', '.join(MODES)}.")
     if (put.producer_id is None) != (put.sequence is None):
-        raise invalid('"producer_id" and "sequence" go together')
+        raise invalid('"producer_id" and "sequence" go together.')
     if put.idempotency_key is not None:
         if put.producer_id is not None:
-            raise invalid("an upload has an idempotency key or a producer's sequence, not both")
+            raise invalid("An upload has an idempotency key or a producer's sequence, not both.")
         if not 1 <= len(put.idempotency_key) <= _MAX_KEY_CHARACTERS:
-            raise invalid(f"an idempotency key has 1 to {_MAX_KEY_CHARACTERS} characters")
+            raise invalid(f"An idempotency key has 1 to {_MAX_KEY_CHARACTERS} characters.")
     return put

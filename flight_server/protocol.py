@@ -222,7 +222,7 @@ def parse(name: str, data: bytes) -> Message:
         message.ParseFromString(data)
     except DecodeError:
         raise LakehouseError(
-            ErrorKind.INVALID_ARGUMENT, "malformed_command", f"the bytes are not a valid {name} message"
+            ErrorKind.INVALID_ARGUMENT, "malformed_command", f"The bytes are not a valid {name} message."
         ) from None
     return message
 
