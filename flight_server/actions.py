@@ -3,8 +3,7 @@
 Bodies of the Flight SQL actions are wrapped in google.protobuf.Any, those of the session and cancel actions are bare.
 """
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -156,46 +155,6 @@ FLIGHT_SQL_ACTIONS: dict[str, str] = {
 _UNSUPPORTED = ("CreatePreparedSubstraitPlan", "BeginSavepoint", "EndSavepoint")
 
 
-def decode_action(action_type: str, body: bytes) -> Action:
-    """Decode an action.
-
-    Raises:
-        LakehouseError: ``malformed_command``, ``unsupported_command``, ``unknown_action``.
-    """
-    if action_type.startswith(PLAIN_PREFIX):
-        return PlainAction(action_type.removeprefix(PLAIN_PREFIX), decode_json(body))
-    if action_type in _UNSUPPORTED:
-        raise unsupported(action_type)
-    match action_type:
-        case "CreatePreparedStatement":
-            message = _open("ActionCreatePreparedStatementRequest", body)
-            return CreatePreparedStatement(**fields_of(message, CreatePreparedStatement))
-        case "ClosePreparedStatement":
-            message = _open("ActionClosePreparedStatementRequest", body)
-            return ClosePreparedStatement(**fields_of(message, ClosePreparedStatement))
-        case "BeginTransaction":
-            _open("ActionBeginTransactionRequest", body)
-            return BeginTransaction()
-        case "EndTransaction":
-            return _decode_end(_open("ActionEndTransactionRequest", body))
-        case "CancelQuery":
-            return CancelFlightInfo(_open("ActionCancelQueryRequest", body).info, legacy=True)
-        case "CancelFlightInfo":
-            return CancelFlightInfo(parse("CancelFlightInfoRequest", body).info)
-        case "RenewFlightEndpoint":
-            return RenewFlightEndpoint(parse("RenewFlightEndpointRequest", body).endpoint)
-        case "SetSessionOptions":
-            options = parse("SetSessionOptionsRequest", body).session_options
-            return SetSessionOptions({name: _decode_option(value) for name, value in options.items()})
-        case "GetSessionOptions":
-            parse("GetSessionOptionsRequest", body)
-            return GetSessionOptions()
-        case "CloseSession":
-            parse("CloseSessionRequest", body)
-            return CloseSession()
-    raise LakehouseError(ErrorKind.UNIMPLEMENTED, "unknown_action", f"This server has no action {action_type[:100]!r}.")
-
-
 def _open(name: str, body: bytes) -> Message:
     opened = unpack(body)
     if opened is None or opened[0] != f"{SQL_PACKAGE}.{name}":
@@ -213,6 +172,10 @@ def _decode_end(message: Message) -> EndTransaction:
     return EndTransaction(message.transaction_id, EndTransactionAction(message.action))
 
 
+def _decode_set_options(message: Message) -> SetSessionOptions:
+    return SetSessionOptions({name: _decode_option(value) for name, value in message.session_options.items()})
+
+
 def _decode_option(message: Message) -> SessionOption | None:
     kind = message.WhichOneof("option_value")
     if kind is None:
@@ -221,6 +184,45 @@ def _decode_option(message: Message) -> SessionOption | None:
         return tuple(message.string_list_value.values)
     value: SessionOption = getattr(message, kind)
     return value
+
+
+_DECODERS: dict[str, tuple[str, Callable[[Message], Action]]] = {
+    "CreatePreparedStatement": (
+        "ActionCreatePreparedStatementRequest",
+        lambda message: CreatePreparedStatement(**fields_of(message, CreatePreparedStatement)),
+    ),
+    "ClosePreparedStatement": (
+        "ActionClosePreparedStatementRequest",
+        lambda message: ClosePreparedStatement(message.prepared_statement_handle),
+    ),
+    "BeginTransaction": ("ActionBeginTransactionRequest", lambda _: BeginTransaction()),
+    "EndTransaction": ("ActionEndTransactionRequest", _decode_end),
+    "CancelQuery": ("ActionCancelQueryRequest", lambda message: CancelFlightInfo(message.info, legacy=True)),
+    "CancelFlightInfo": ("CancelFlightInfoRequest", lambda message: CancelFlightInfo(message.info)),
+    "RenewFlightEndpoint": ("RenewFlightEndpointRequest", lambda message: RenewFlightEndpoint(message.endpoint)),
+    "SetSessionOptions": ("SetSessionOptionsRequest", _decode_set_options),
+    "GetSessionOptions": ("GetSessionOptionsRequest", lambda _: GetSessionOptions()),
+    "CloseSession": ("CloseSessionRequest", lambda _: CloseSession()),
+}
+"""The request message of each action, and what makes it a value. Those that begin with "Action" come in an Any."""
+
+
+def decode_action(action_type: str, body: bytes) -> Action:
+    """Decode an action.
+
+    Raises:
+        LakehouseError: ``malformed_command``, ``unsupported_command``, ``unknown_action``.
+    """
+    if action_type.startswith(PLAIN_PREFIX):
+        return PlainAction(action_type.removeprefix(PLAIN_PREFIX), decode_json(body))
+    if action_type in _UNSUPPORTED:
+        raise unsupported(action_type)
+    if action_type not in _DECODERS:
+        raise LakehouseError(
+            ErrorKind.UNIMPLEMENTED, "unknown_action", f"This server has no action {action_type[:100]!r}."
+        )
+    name, decode = _DECODERS[action_type]
+    return decode(_open(name, body) if name.startswith("Action") else parse(name, body))
 
 
 def _encode_option(value: SessionOption) -> Message:
