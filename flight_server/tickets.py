@@ -27,7 +27,7 @@ _HEADER_BYTES = 2 + _MAC_BYTES
 _DEFLATE_FROM_BYTES = 256
 _PLAIN, _DEFLATED = b"\0", b"\1"
 _SESSION_ID_BYTES = 12
-_TOKEN_PREFIX = "lh1-"
+_SESSION_PREFIX = "lh1-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Signer:
     """
 
     def __init__(self, key: bytes | None = None, *, clock: Callable[[], float] = time.time) -> None:
-        self._key = key if key else secrets.token_bytes(32)
+        self._key = key or secrets.token_bytes(32)
         self._clock = clock
 
     def seal_ticket(self, ticket: StatementTicket) -> bytes:
@@ -152,14 +152,14 @@ class Signer:
     def new_session_token(self) -> str:
         """Return a token of a new session: short, and safe in headers and cookies."""
         session_id = secrets.token_bytes(_SESSION_ID_BYTES)
-        return _TOKEN_PREFIX + base64.urlsafe_b64encode(session_id + self._mac(_SESSION, session_id)).decode()
+        return _SESSION_PREFIX + base64.urlsafe_b64encode(session_id + self._mac(_SESSION, session_id)).decode()
 
     def session_id(self, token: str) -> str | None:
         """Return the id in a session token, or None if we did not make the token."""
         if not is_session_token(token):
             return None
         try:
-            data = base64.b64decode(token.removeprefix(_TOKEN_PREFIX), altchars=b"-_", validate=True)
+            data = base64.b64decode(token.removeprefix(_SESSION_PREFIX), altchars=b"-_", validate=True)
         except ValueError:
             return None
         session_id, mac = data[:_SESSION_ID_BYTES], data[_SESSION_ID_BYTES:]
@@ -201,7 +201,7 @@ def is_sealed(data: bytes) -> bool:
 
 def is_session_token(token: str) -> bool:
     """Whether a bearer token looks like one of ours. Says nothing of its signature."""
-    return token.startswith(_TOKEN_PREFIX)
+    return token.startswith(_SESSION_PREFIX)
 
 
 def _whole_seconds(seconds: float) -> int:
