@@ -73,10 +73,9 @@ class CommitSettings(Settings):
     backoff_max_seconds: float = Field(default=2.0, gt=0, description="Upper bound of any pause.")
     group_commits: int = Field(default=256, ge=1, description="Commits that share one replacement of the root.")
     log_entries: int = Field(default=1000, ge=1, description="Newest commits that a manifest lists.")
-    ingest_keys: int = Field(default=1000, ge=1, description="Newest idempotency keys that are always remembered.")
-    ingest_key_seconds: int = Field(
-        default=86_400, ge=0, description="Age up to which idempotency keys beyond those are remembered too."
-    )
+    ingest_keys: int = Field(default=1000, ge=1, description="Newest idempotency keys that a dataset remembers.")
+    ingest_key_seconds: int = Field(default=86_400, ge=0, description="Age at which an idempotency key is forgotten.")
+    producers: int = Field(default=1000, ge=1, description="Most recent producers whose sequence number is remembered.")
 
 
 class WriterSettings(Settings):
@@ -101,9 +100,7 @@ class WriterSettings(Settings):
 class CacheSettings(Settings):
     """Cache of remote data objects. ``[cache]``."""
 
-    directory: Path | None = Field(
-        default=None, description="Folder for the file of cached blocks. Default: the system's temporary folder."
-    )
+    directory: Path | None = Field(default=None, description="Folder for the file of cached blocks. Default: /var/tmp.")
     limit_bytes: int = Field(default=8 * GIB, ge=4096, description="Bytes that cached blocks may take on disk.")
     block_bytes: int = Field(default=MIB, ge=4096, description="Size of one block.")
     memory_bytes: int = Field(
