@@ -34,7 +34,7 @@ TABLE_TYPE = "TABLE"
 _KEY = "ARROW:FLIGHT:SQL:"
 _CONCURRENT_READS = 16
 _LIKE_UNIT = re.compile(r"\\.|[^%]", re.DOTALL)
-_ANY_RUN = re.compile(r"%{2,}")
+_ANY_RUN = re.compile(r"(?<!\\)%{2,}")
 
 
 class Metadata:

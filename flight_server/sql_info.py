@@ -45,8 +45,8 @@ def sql_info_values(server: ServerInfo) -> Values:
 def sql_info_table(values: Values, codes: Iterable[int] = ()) -> pa.Table:
     """Return the rows for some codes, or for all when none are given; codes without a value are left out."""
     wanted = [code for code in dict.fromkeys(codes) or sorted(values) if code in values]
-    columns: tuple[list[Value], ...] = ([], [], [], [], [], [])
-    offsets = []
+    columns: tuple[list[object], ...] = ([], [], [], [], [], [])
+    offsets: list[int] = []
     for code in wanted:
         child, value = values[code]
         offsets.append(len(columns[child]))
@@ -67,7 +67,8 @@ def _strings(values: Mapping[int, str]) -> Values:
 
 
 def _flags(true: Iterable[int] = (), false: Iterable[int] = ()) -> Values:
-    return {code: (_BOOL, True) for code in true} | {code: (_BOOL, False) for code in false}
+    values: Values = dict.fromkeys(true, (_BOOL, True))
+    return values | dict.fromkeys(false, (_BOOL, False))
 
 
 def _int32s(values: Mapping[int, int]) -> Values:
@@ -113,7 +114,7 @@ def _conversions() -> dict[int, list[int]]:
     numbers = [bigint, bit, decimal, single, integer, numeric, real, smallint, tinyint]
     texts = [char, longvarchar, varchar]
     times = [date, time, timestamp]
-    conversions = {number: numbers + texts for number in numbers}
+    conversions = dict.fromkeys(numbers, numbers + texts)
     conversions |= {text: numbers + texts + times + [binary, varbinary] for text in texts}
     conversions |= {blob: [binary, varbinary, *texts] for blob in (binary, varbinary)}
     conversions |= {date: [date, timestamp, *texts], timestamp: times + texts, time: [time, *texts]}
