@@ -98,7 +98,7 @@ MANIFEST = pa.schema(
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Encode a manifest; raise INTERNAL rather than write one that could not be read back."""
-    _check_objects(manifest.objects, manifest.row_count)
+    check_objects(manifest.objects, manifest.row_count)
     row = {
         "dataset_id": manifest.dataset_id,
         "name": manifest.name.name,
@@ -135,7 +135,7 @@ def decode_manifest(data: bytes, key: str) -> Manifest:
         row = table.drop_columns(["objects"]).to_pylist()[0]
         struct = table.column("objects").combine_chunks().flatten()
         objects = pa.Table.from_struct_array(struct).cast(OBJECTS)
-        _check_objects(objects, row["row_count"])
+        check_objects(objects, row["row_count"])
         schemas = [pa.ipc.read_schema(pa.py_buffer(entry["ipc"])) for entry in row["schemas"]]
         return Manifest(
             dataset_id=row["dataset_id"],
@@ -209,6 +209,15 @@ def check_writable(subject: Root | Manifest) -> None:
         )
 
 
+def check_objects(objects: pa.Table, row_count: int) -> None:
+    """Check a table of OBJECTS: every key is a data key and there once, and the rows add up."""
+    _check((pc.sum(objects["rows"]).as_py() or 0) == row_count, "row_count is not the sum of the objects' rows")
+    keys = objects["key"]
+    ours = pc.all(pc.match_substring_regex(keys, DATA_KEY_PATTERN)).as_py()
+    _check(ours is not False, "it names an object outside data/")
+    _check(pc.count_distinct(keys).as_py() == len(keys), "it names an object twice")
+
+
 def _record(entry: CommitRecord | IngestKey) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in entry.__slots__}
 
@@ -218,18 +227,11 @@ def _object_list(objects: pa.Table) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array([0, len(struct)], pa.int32()), struct, type=_OBJECT_LIST)
 
 
-def _check_objects(objects: pa.Table, row_count: int) -> None:
-    _check((pc.sum(objects["rows"]).as_py() or 0) == row_count, "row_count is not the sum of the objects' rows")
-    keys = objects["key"]
-    ours = pc.all(pc.match_substring_regex(keys, DATA_KEY_PATTERN)).as_py()
-    _check(ours is not False, "it names an object outside data/")
-    _check(pc.count_distinct(keys).as_py() == len(keys), "it names an object twice")
-
-
 def _write(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", compression_level=1, write_page_checksum=True)
-    return sink.getvalue().to_pybytes()
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def _read(data: bytes, expected: pa.Schema) -> pa.Table:

@@ -19,9 +19,14 @@ def root_key() -> str:
     return "catalog/root.parquet"
 
 
+def archived_roots_prefix() -> str:
+    """Return what the keys of all archived roots begin with."""
+    return "catalog/roots/"
+
+
 def archived_root_key(version: int) -> str:
     """Return the key of the immutable copy of one root."""
-    return f"catalog/roots/{version:020d}.parquet"
+    return f"{archived_roots_prefix()}{version:020d}.parquet"
 
 
 def manifest_key(dataset_id: str, epoch: int) -> str:
@@ -32,3 +37,8 @@ def manifest_key(dataset_id: str, epoch: int) -> str:
 def data_key(dataset_id: str, epoch: int, n: int) -> str:
     """Make a fresh key for the ``n``-th data object of one ingest."""
     return f"data/{dataset_id}/e{epoch}/{uuid7()}-{n}.parquet"
+
+
+def new_dataset_id() -> str:
+    """Make the id of a new dataset."""
+    return str(uuid7())

@@ -1,0 +1,104 @@
+"""One version of a lake, as a reader sees it. Immutable, and safe to share between threads."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .errors import ErrorKind, LakehouseError
+from .model import DatasetEntry, DatasetName, Manifest, Root
+
+ReadManifest = Callable[[str], Manifest]
+
+
+class Snapshot:
+    """One version of a lake: what exists in it, and the way to each dataset's manifest.
+
+    Args:
+        lake: name of the lake.
+        root: the root that the snapshot shows.
+        read_manifest: reads (and caches) a manifest by its key.
+        staged: manifests of a transaction that are not on the store yet, by key.
+    """
+
+    def __init__(
+        self, lake: str, root: Root, read_manifest: ReadManifest, staged: Mapping[str, Manifest] | None = None
+    ) -> None:
+        self.lake = lake
+        self.root = root
+        self.read_manifest = read_manifest
+        self._staged = staged or {}
+
+    @property
+    def version(self) -> int:
+        """Version of the root; a transaction's own snapshot has the version that it began with."""
+        return self.root.version
+
+    @property
+    def commit_id(self) -> str:
+        """Id of the commit that made this version."""
+        return self.root.commit_id
+
+    @property
+    def committed_at(self) -> datetime:
+        """Time of that commit; strictly rises with the version."""
+        return self.root.committed_at
+
+    @property
+    def epoch(self) -> int:
+        """Epoch that new data objects have to carry in their keys."""
+        return self.root.epoch
+
+    @property
+    def datasets(self) -> pa.Table:
+        """Table of DATASETS."""
+        return self.root.datasets
+
+    def schemas(self) -> list[str]:
+        """List the names of all schemas, sorted."""
+        return sorted(self.root.schemas)
+
+    def entries(self, schema: str | None = None) -> list[DatasetEntry]:
+        """List the datasets of one schema or of all, sorted by name."""
+        datasets = self.datasets
+        if schema is not None:
+            datasets = datasets.filter(pc.equal(datasets["schema"], schema))
+        return sorted(_entries(datasets), key=lambda entry: entry.name)
+
+    def find(self, name: DatasetName) -> DatasetEntry | None:
+        """Look a dataset up by its (folded) name."""
+        row = self._rows.get((name.schema, name.name))
+        return None if row is None else _entries(self.datasets.slice(row, 1))[0]
+
+    def entry(self, name: DatasetName) -> DatasetEntry:
+        """Look a dataset up by its (folded) name; raise NOT_FOUND if there is none."""
+        entry = self.find(name)
+        if entry is None:
+            raise dataset_not_found(name)
+        return entry
+
+    def manifest(self, entry: DatasetEntry) -> Manifest:
+        """Read the manifest of an entry of this snapshot."""
+        return self._staged.get(entry.manifest) or self.read_manifest(entry.manifest)
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, str], int]:
+        names = zip(self.datasets["schema"].to_pylist(), self.datasets["name"].to_pylist(), strict=True)
+        return {name: row for row, name in enumerate(names)}
+
+
+def dataset_not_found(name: DatasetName) -> LakehouseError:
+    """Make the error for a dataset that does not exist."""
+    return LakehouseError(ErrorKind.NOT_FOUND, "dataset_not_found", f"There is no dataset {name}.")
+
+
+def _entries(datasets: pa.Table) -> list[DatasetEntry]:
+    columns = {name: datasets[name].to_pylist() for name in datasets.column_names}
+    names = [DatasetName(*parts) for parts in zip(columns.pop("schema"), columns.pop("name"), strict=True)]
+    del columns["state"]
+    return [
+        DatasetEntry(name=name, **dict(zip(columns, values, strict=True)))
+        for name, *values in zip(names, *columns.values(), strict=True)
+    ]
