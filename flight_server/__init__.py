@@ -1,1 +1,17 @@
 """The Flight and Flight SQL server."""
+
+from .engine import Engine
+from .server import FlightServer
+from .services import ServerSettings
+from .settings import EngineSettings, FlightSettings, SessionSettings
+from .targets import MountedLake
+
+__all__ = [
+    "Engine",
+    "EngineSettings",
+    "FlightServer",
+    "FlightSettings",
+    "MountedLake",
+    "ServerSettings",
+    "SessionSettings",
+]

@@ -53,9 +53,7 @@ class CatalogActions:
         try:
             method = self._actions[action]
         except KeyError:
-            raise LakehouseError(
-                ErrorKind.UNIMPLEMENTED, "unknown_action", f'There is no action "{action}".'
-            ) from None
+            raise LakehouseError(ErrorKind.UNIMPLEMENTED, "unknown_action", f'There is no action "{action}".') from None
         return method(body, defaults)
 
     def datasets(self, body: Json, defaults: Defaults) -> Json:

@@ -137,9 +137,7 @@ class Ingestor:
         key = IdempotencyKey(request.idempotency_key, body.hexdigest()) if request.idempotency_key and body else None
         return self._publish(request, destination, stored, key, transaction)
 
-    def store(
-        self, lake: str, epoch: int, destination: Destination, batches: Iterable[pa.RecordBatch]
-    ) -> StoredRows:
+    def store(self, lake: str, epoch: int, destination: Destination, batches: Iterable[pa.RecordBatch]) -> StoredRows:
         """Write batches, cast to the destination's schema, as data objects that no snapshot refers to yet."""
         with DatasetWriter(
             self._lakes[lake].lake.store, destination.dataset_id, epoch, destination.schema, self.settings
@@ -195,9 +193,7 @@ def plan_destination(
             ErrorKind.ALREADY_EXISTS, "dataset_exists", f'There is a dataset "{request.target.name}" already.'
         )
     if request.mode is IngestMode.APPEND and entry is None:
-        raise LakehouseError(
-            ErrorKind.NOT_FOUND, "dataset_not_found", f'There is no dataset "{request.target.name}".'
-        )
+        raise LakehouseError(ErrorKind.NOT_FOUND, "dataset_not_found", f'There is no dataset "{request.target.name}".')
     if entry is not None and request.mode in {IngestMode.APPEND, IngestMode.CREATE_APPEND}:
         target = snapshot.manifest(entry).schema
         check_castable(schema, target)

@@ -1,7 +1,7 @@
 """Commands for people without a Flight SQL driver: SQL text, or one JSON object, as the command of a descriptor.
 
 SELECT …                                                           a query
-{"sql": …, "params"?, "format"?, "snapshot"?}                      a query with its details
+{"sql": …, "params"?, "format"?, "snapshot"?, "read_only"?}        a query with its details
 {"dataset": …, "mode"?, "idempotency_key"?, "producer_id"?, "sequence"?, "explicit_commit"?}     an upload
 """
 
@@ -35,12 +35,14 @@ class PlainQuery:
         parameters: values for the placeholders by position.
         format: text format that the rows are encoded to by the engine, or None for Arrow.
         snapshot: version to read, by lake.
+        read_only: refuse statements that change anything.
     """
 
     sql: str
     parameters: tuple[Scalar, ...] | None = None
     format: str | None = None
     snapshot: Mapping[str, int] = field(default_factory=dict)
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +148,13 @@ def _refuse_constant(name: str) -> None:
 
 
 def _query(document: Mapping[str, Any]) -> PlainQuery:
-    check_fields(document, ("sql", "params", "format", "snapshot"))
+    check_fields(document, ("sql", "params", "format", "snapshot", "read_only"))
     return PlainQuery(
         sql=_required(document, "sql", text_field),
         parameters=_parameters(document.get("params")),
         format=text_field(document, "format", limit=32),
         snapshot=_snapshot(document.get("snapshot")),
+        read_only=flag_field(document, "read_only"),
     )
 
 

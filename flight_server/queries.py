@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from catalog import ErrorKind, LakehouseError
 
-from .engine import Engine, Plan, ResultStream, Scope, StatementKind
+from .engine import Engine, Plan, ResultStream, Scope
 from .targets import Defaults, LakeSnapshots, MountedLake
 from .tickets import StatementTicket
 from .transactions import ClientTransaction
@@ -62,12 +62,10 @@ class Queries:
     def plan(self, query: Query) -> PlannedQuery:
         """Describe a query and pin the snapshots that it reads, without running it."""
         snapshots = self._snapshots(query)
-        plan = self._engine.plan(
-            query.sql, query.parameters, self.scope(snapshots, query.defaults), text=query.text
-        )
+        plan = self._engine.plan(query.sql, query.parameters, self.scope(snapshots, query.defaults), text=query.text)
         ticket = StatementTicket(
             sql=query.sql,
-            parameters=_to_ipc(query.parameters),
+            parameters=batch_to_ipc(query.parameters),
             snapshots=snapshots.versions(),
             catalog=query.defaults.catalog,
             schema=query.defaults.schema,
@@ -102,11 +100,9 @@ class Queries:
             return query.transaction.snapshots()
         return LakeSnapshots(self._lakes, query.versions)
 
-    def _reopen(
-        self, ticket: StatementTicket, transaction: ClientTransaction | None
-    ) -> tuple[Query, LakeSnapshots]:
+    def _reopen(self, ticket: StatementTicket, transaction: ClientTransaction | None) -> tuple[Query, LakeSnapshots]:
         query = Query(
-            ticket.sql, Defaults(ticket.catalog, ticket.schema), _from_ipc(ticket.parameters), ticket.text,
+            ticket.sql, Defaults(ticket.catalog, ticket.schema), batch_from_ipc(ticket.parameters), ticket.text,
             ticket.snapshots,
         )  # fmt: skip
         if ticket.transaction_id is None:
@@ -138,12 +134,8 @@ def single_batch(batches: Sequence[pa.RecordBatch], max_bytes: int) -> pa.Record
     return pa.concat_batches(with_columns) if len(with_columns) > 1 else with_columns[0]
 
 
-def is_query(kind: StatementKind) -> bool:
-    """Whether a statement of this kind answers with rows that the engine makes."""
-    return kind.reads
-
-
-def _to_ipc(batch: pa.RecordBatch | None) -> bytes | None:
+def batch_to_ipc(batch: pa.RecordBatch | None) -> bytes | None:
+    """Return a batch as an IPC stream; None for None."""
     if batch is None:
         return None
     sink = pa.BufferOutputStream()
@@ -152,7 +144,8 @@ def _to_ipc(batch: pa.RecordBatch | None) -> bytes | None:
     return bytes(sink.getvalue())
 
 
-def _from_ipc(data: bytes | None) -> pa.RecordBatch | None:
+def batch_from_ipc(data: bytes | None) -> pa.RecordBatch | None:
+    """Return the batch of :func:`batch_to_ipc`."""
     if data is None:
         return None
     with pa.ipc.open_stream(data) as reader:

@@ -21,6 +21,12 @@ class FlightSettings(BaseModel):
     ticket_seconds: float = Field(default=3600.0, gt=0, description="How long a ticket can be read.")
     handle_seconds: float = Field(default=86400.0, gt=0, description="How long a prepared statement can be used.")
     max_concurrent_uploads: int = Field(default=32, ge=1, description="Uploads (DoPut) that run at the same time.")
+    cancellation_poll_seconds: float = Field(
+        default=0.1, gt=0, description="How often running calls are asked whether their client has gone away."
+    )
+    drain_seconds: float = Field(
+        default=10.0, gt=0, description="How long running calls may finish when the server stops, before it cancels them."
+    )
     max_parameter_bytes: int = Field(default=_MIB, ge=1024, description="Bytes of the parameters of one statement.")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from catalog import DatasetName, ErrorKind, Lake, LakehouseError, Snapshot, check_dataset_name, check_schema_name
+from catalog import DatasetName, ErrorKind, Lake, LakehouseError, Snapshot, check_dataset_name
 
 from .engine import ObjectReader
 
@@ -55,7 +55,7 @@ def resolve_target(parts: Sequence[str], defaults: Defaults, lakes: Mapping[str,
                 ErrorKind.INVALID_ARGUMENT, "invalid_dataset_name", "A dataset is named by one to three parts."
             )
     require_lake(lakes, lake)
-    return Target(lake, DatasetName(check_schema_name(schema), check_dataset_name(name)))
+    return Target(lake, check_dataset_name(DatasetName(schema, name)))
 
 
 def require_lake(lakes: Mapping[str, MountedLake], name: str) -> MountedLake:

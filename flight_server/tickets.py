@@ -14,7 +14,7 @@ import secrets
 import time
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from catalog import ErrorKind, LakehouseError
 
@@ -118,6 +118,10 @@ class Signer:
             text=message.format if message.HasField("format") else None,
             transaction_id=message.transaction_id if message.HasField("transaction_id") else None,
         )
+
+    def renew_ticket(self, data: bytes, expires_at: float) -> bytes:
+        """Return the same ticket with another expiry. Raises as :meth:`open_ticket`."""
+        return self.seal_ticket(replace(self.open_ticket(data), expires_at=expires_at))
 
     def seal_handle(self, handle: PreparedHandle) -> bytes:
         """Return a handle for a prepared statement."""

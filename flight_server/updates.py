@@ -40,9 +40,7 @@ class Updates:
         ingestor: stores their rows.
     """
 
-    def __init__(
-        self, lakes: Mapping[str, MountedLake], engine: Engine, queries: Queries, ingestor: Ingestor
-    ) -> None:
+    def __init__(self, lakes: Mapping[str, MountedLake], engine: Engine, queries: Queries, ingestor: Ingestor) -> None:
         self._lakes = lakes
         self._engine = engine
         self._queries = queries
@@ -59,6 +57,18 @@ class Updates:
                 if error.kind is not ErrorKind.CONFLICT or attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
+
+    def parameter_schema(self, context: UpdateContext) -> pa.Schema:
+        """Return the schema of a statement's parameters; fields of type null where it cannot be told."""
+        statement, snapshots = context.statement, self._snapshots(context)
+        sql = statement.source_sql
+        if statement.kind is StatementKind.INSERT:
+            target = self._target(context)
+            snapshot = snapshots[target.lake]
+            sql = self._engine.insert_source(statement, snapshot.manifest(snapshot.entry(target.name)).schema)
+        if sql is None:
+            return pa.schema([])
+        return self._engine.plan(sql, None, self._queries.scope(snapshots, context.defaults)).parameter_schema
 
     def _once(self, context: UpdateContext) -> int:
         match context.statement.kind:
@@ -120,7 +130,7 @@ class Updates:
         snapshot = self._snapshots(context)[target.lake]
         entry = snapshot.entry(target.name)
         schema = snapshot.manifest(entry).schema
-                self._stage(
+        self._stage(
             context,
             target.lake,
             snapshot,

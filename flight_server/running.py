@@ -1,0 +1,34 @@
+"""The queries that run now, by ticket, so that a client that holds the ticket can stop them."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class RunningQueries:
+    """Remembers how each running query is cancelled. Safe for use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[bytes, list[Callable[[], None]]] = {}
+
+    @contextmanager
+    def running(self, ticket: bytes, cancel: Callable[[], None]) -> Iterator[None]:
+        """Let :meth:`cancel` reach the query inside the block."""
+        with self._lock:
+            self._running.setdefault(ticket, []).append(cancel)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running[ticket].remove(cancel)
+                if not self._running[ticket]:
+                    del self._running[ticket]
+
+    def cancel(self, ticket: bytes) -> bool:
+        """Cancel every running query of a ticket; whether there was one."""
+        with self._lock:
+            cancels = list(self._running.get(ticket, ()))
+        for cancel in cancels:
+            cancel()
+        return bool(cancels)
