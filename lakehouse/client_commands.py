@@ -1,0 +1,159 @@
+"""The commands that talk to a running server: ingest, sql, ls, describe."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+
+from clients import DEFAULT_URI, connect
+
+from .output import (
+    Format,
+    default_format,
+    facts_table,
+    print_rows,
+    readable_bytes,
+    stderr,
+    stdout,
+    write_query,
+)
+from .upload import dataset_name, upload_file
+
+Uri = Annotated[str, typer.Option("--uri", envvar="LAKEHOUSE_FLIGHT_URI", help="The server's Flight address.")]
+Url = Annotated[str, typer.Option("--url", envvar="LAKEHOUSE_HTTP_URL", help="The server's HTTP address.")]
+DEFAULT_URL = "http://127.0.0.1:3100"
+
+
+def ingest(
+    file: Annotated[Path, typer.Argument(help="CSV, NDJSON, Parquet or Arrow file; .gz and .zst are unpacked.")],
+    name: Annotated[str | None, typer.Option(help="Dataset; by default what the file's name suggests.")] = None,
+    mode: Annotated[str | None, typer.Option(help="create, append, overwrite or create_append (default).")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key: a repeat adds the rows only once.")] = None,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Add the rows of a file to a dataset, in one commit."""
+    dataset = name or dataset_name(file)
+    with upload_progress() as bar:
+        task = bar.add_task(dataset, total=file.stat().st_size if file.exists() else None)
+        query = {"name": dataset} | ({"mode": mode} if mode else {})
+        answer = upload_file(url, file, query, idempotency_key=key, progress=lambda count: bar.advance(task, count))
+    if sys.stdout.isatty():
+        print_manifest(answer)
+    else:
+        sys.stdout.write(json.dumps(answer) + "\n")
+
+
+def upload_progress() -> Progress:
+    """Return a progress bar over bytes; it shows on standard error, and only on a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeElapsedColumn(),
+        console=stderr,
+        disable=not stderr.is_terminal,
+        transient=True,
+    )
+
+
+def sql(
+    statement: Annotated[str, typer.Argument(help="One SQL statement; - reads it from standard input.")],
+    output: Annotated[
+        Format | None, typer.Option("--format", help="By default a table on a terminal, CSV elsewhere.")
+    ] = None,
+    uri: Uri = DEFAULT_URI,
+) -> None:
+    """Run one SQL statement and write its rows."""
+    text = sys.stdin.read() if statement == "-" else statement
+    with connect(uri) as client:
+        write_query(client, text, output or default_format(), sys.stdout.buffer)
+
+
+def ls(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    uri: Uri = DEFAULT_URI,
+) -> None:
+    """List the datasets."""
+    with connect(uri) as client:
+        datasets = client.datasets()
+    if as_json or not sys.stdout.isatty():
+        for dataset in datasets:
+            sys.stdout.write(json.dumps(dataset) + "\n")
+        return
+    if not datasets:
+        stderr.print("No datasets yet. [dim]lakehouse ingest FILE makes one.[/]")
+        return
+    print_rows(LISTING, [_listing(datasets)])
+
+
+LISTING = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("rows", pa.int64()),
+        ("size", pa.string()),
+        ("version", pa.int64()),
+        ("updated", pa.string()),
+    ]
+)
+
+
+def _listing(datasets: list[dict[str, Any]]) -> pa.RecordBatch:
+    rows = [
+        {
+            "dataset": _full_name(dataset),
+            "rows": dataset["row_count"],
+            "size": readable_bytes(dataset["bytes"]),
+            "version": dataset["version"],
+            "updated": dataset["updated_at"],
+        }
+        for dataset in datasets
+    ]
+    return pa.RecordBatch.from_pylist(rows, LISTING)
+
+
+def _full_name(dataset: dict[str, Any]) -> str:
+    return f"{dataset['lake']}.{dataset['schema_name']}.{dataset['name']}"
+
+
+def describe(
+    name: Annotated[str, typer.Argument(help="Dataset: NAME, SCHEMA.NAME or LAKE.SCHEMA.NAME.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The whole manifest as JSON.")] = False,
+    uri: Uri = DEFAULT_URI,
+) -> None:
+    """Show a dataset's columns, size and version."""
+    with connect(uri) as client:
+        manifest = client.dataset(name)
+    if as_json or not sys.stdout.isatty():
+        sys.stdout.write(json.dumps(manifest, indent=2) + "\n")
+        return
+    print_manifest(manifest)
+
+
+def print_manifest(manifest: dict[str, Any]) -> None:
+    """Print a dataset's manifest for a person."""
+    objects = manifest["objects"]
+    stdout.print(
+        facts_table(
+            [
+                ("dataset", f"[bold]{_full_name(manifest)}[/]"),
+                ("rows", f"{manifest['row_count']:,}"),
+                ("size", f"{readable_bytes(manifest['bytes'])} in {len(objects)} object{'s' * (len(objects) != 1)}"),
+                ("version", str(manifest["version"])),
+                ("updated", manifest["updated_at"]),
+                ("id", manifest["dataset_id"]),
+            ]
+        )
+    )
+    columns = pa.RecordBatch.from_pylist(
+        [
+            {"column": column["name"], "type": column["type"], "null": "" if column["nullable"] else "NOT NULL"}
+            for column in manifest["schema"]
+        ],
+        pa.schema([("column", pa.string()), ("type", pa.string()), ("null", pa.string())]),
+    )
+    print_rows(columns.schema, [columns], limit=columns.num_rows)

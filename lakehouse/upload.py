@@ -1,0 +1,122 @@
+"""Send a file to a running server over HTTP, as ``curl -F file=@FILE`` does, and watch it go."""
+
+import http.client
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from .exits import CommandError, ExitCode
+
+BLOCK_BYTES = 1 << 18
+ANSWER_SECONDS = 600.0
+"""How long the server may take to commit after the last byte."""
+
+Progress = Callable[[int], None]
+"""Called with the bytes of the file that were sent since the last call."""
+
+
+def dataset_name(path: Path) -> str:
+    """Return the dataset name that a file suggests: ``Workers 2024.csv.gz`` → ``workers_2024``."""
+    stem = path.name.split(".")[0].lower()
+    name = re.sub(r"[^a-z0-9_]+", "_", stem).strip("_") or "dataset"
+    return f"_{name}" if name[0].isdigit() else name
+
+
+def upload_file(
+    url: str,
+    path: Path,
+    query: Mapping[str, str],
+    *,
+    idempotency_key: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Ingest a file and return the server's answer, the manifest of the dataset.
+
+    Args:
+        url: the server's HTTP address.
+        path: the file; its suffix tells its format.
+        query: parameters of the request: ``name`` of the dataset, ``mode``, ….
+        idempotency_key: repeating the upload with the same key adds its rows once.
+        progress: called as blocks are sent.
+
+    Raises:
+        CommandError: the file cannot be read, the server cannot be reached or it refused; the message says what it said.
+    """
+    form = _Form(path, progress)
+    headers = {"Content-Type": form.content_type, "Content-Length": str(form.length), "Accept": "application/json"}
+    if idempotency_key:
+        headers["Idempotency-Key"] = idempotency_key
+    with closing(_connection(url)) as connection:
+        try:
+            # A server that refuses answers early and closes; what it said is more useful than the broken pipe.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request("POST", f"/v1/ingest?{urlencode(query)}", body=form.blocks(), headers=headers)
+            answer = connection.getresponse()
+            return _answer(answer.status, answer.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise _unreachable(url, error) from error
+
+
+class _Form:
+    """A multipart form with one file, made while it is sent."""
+
+    def __init__(self, path: Path, progress: Progress | None) -> None:
+        self._path = path
+        self._progress = progress
+        boundary = secrets.token_hex(16)
+        file_name = re.sub(r'[\x00-\x1f"\\]', "_", path.name)
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        self._head = (
+            f"--{boundary}\r\n"
+            f'Content-Disposition: form-data; name="file"; filename="{file_name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        ).encode()
+        self._tail = f"\r\n--{boundary}--\r\n".encode()
+        try:
+            self._file_bytes = path.stat().st_size
+            self._file = path.open("rb")
+        except OSError as error:
+            raise CommandError(f"{path}: cannot be read: {error.strerror}.", ExitCode.USAGE) from error
+        self.length = len(self._head) + self._file_bytes + len(self._tail)
+
+    def blocks(self) -> Iterator[bytes]:
+        yield self._head
+        with self._file as file:
+            while block := file.read(BLOCK_BYTES):
+                yield block
+                if self._progress is not None:
+                    self._progress(len(block))
+        yield self._tail
+
+
+def _connection(url: str) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or parts.hostname is None:
+        raise CommandError(f"{url}: is not the address of a server, such as http://127.0.0.1:3100.", ExitCode.USAGE)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname, parts.port, timeout=ANSWER_SECONDS)
+
+
+def _answer(status: int, body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body)
+    except ValueError:
+        content = {}
+    if status < http.client.BAD_REQUEST:
+        return dict(content)
+    code = content.get("code", f"http_{status}")
+    detail = content.get("detail") or content.get("title") or http.client.responses.get(status, "")
+    exits = {"outcome_unknown": ExitCode.OUTCOME_UNKNOWN}
+    if status == http.client.SERVICE_UNAVAILABLE:
+        exits.setdefault(code, ExitCode.UNREACHABLE)
+    raise CommandError(f"{code}: {detail}", exits.get(code, ExitCode.ERROR))
+
+
+def _unreachable(url: str, error: Exception) -> CommandError:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return CommandError(f"No server answers at {url}: {reason}.", ExitCode.UNREACHABLE)
