@@ -230,10 +230,18 @@ class Engine(Protocol):
         """
         ...
 
-    def insert_source(self, statement: Statement, target: pa.Schema) -> str:
+    def insert_source(
+        self, statement: Statement, target: pa.Schema, parameters: pa.RecordBatch | None, scope: Scope
+    ) -> str:
         """Return the query whose rows, in the target's columns and types, an INSERT adds.
 
         Values are cast as DuckDB's own INSERT would; columns that the statement does not name are NULL.
+
+        Args:
+            statement: an INSERT.
+            target: schema of the dataset.
+            parameters: as for :meth:`plan`; the returned query takes the same ones.
+            scope: what the statement may see.
         """
         ...
 
