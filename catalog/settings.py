@@ -88,9 +88,9 @@ class WriterSettings(Settings):
     )
     compression: Literal["zstd", "snappy", "lz4", "none"] = Field(default="zstd", description="Codec of the pages.")
     compression_level: int = Field(default=1, ge=1, le=22, description="Level of zstd; other codecs ignore it.")
-    threads: int = Field(default=0, ge=0, description="Encoders per ingest; 0 means one per core.")
+    threads: int = Field(default=0, ge=0, description="Encoders per ingest; 0 means one per core, at most 4.")
     queue_bytes: int = Field(
-        default=128 * MIB, ge=MIB, description="Bytes (Arrow) that one ingest may hold before its sender has to wait."
+        default=192 * MIB, ge=MIB, description="Bytes (Arrow) that one ingest may hold before its sender has to wait."
     )
     max_columns: int = Field(default=2000, ge=1, description="Columns of a dataset.")
     max_nesting: int = Field(default=32, ge=1, description="Depth of nested types.")
