@@ -44,7 +44,11 @@ class ServeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     start_seconds: float = Field(default=60.0, gt=0, description="A server process that does not answer by then fails.")
-    drain_seconds: float = Field(default=30.0, gt=0, description="How long running requests may take to finish.")
+    stop_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        description="A server process that still runs this long after it was asked to stop is killed.",
+    )
 
 
 class Settings(BaseModel):

@@ -159,7 +159,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Drain the children, HTTP first because it asks Flight; kill what is left after the limit or a second signal."""
-        deadline = time.monotonic() + self._settings.serve.drain_seconds
+        deadline = time.monotonic() + self._settings.serve.stop_seconds
         for child in reversed(self._children):
             if child.runs:
                 child.stop()
