@@ -26,6 +26,8 @@ def check_key(key: str) -> str:
 
 def check_prefix(prefix: str) -> str:
     """Return the prefix if legal keys can begin with it. Raises InvalidKeyError."""
+    if prefix.rpartition("/")[2] in {".", ".."}:
+        raise InvalidKeyError(f"not a legal prefix: {prefix[:100]!r}")
     check_key(f"{prefix}x")
     return prefix
 

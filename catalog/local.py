@@ -197,7 +197,8 @@ class LocalStore:
 
     def _sync_folder(self, folder: str) -> None:
         if self._fsync:
-            os.fsync(Descriptor(folder, os.O_RDONLY).number)
+            descriptor = Descriptor(folder, os.O_RDONLY)
+            os.fsync(descriptor.number)
 
     def _list_folder(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
         try:

@@ -17,7 +17,10 @@ _READ_BYTES = 1 << 30  # one read call moves at most 2 GiB on Linux
 
 
 class Descriptor:
-    """A file descriptor that closes when the last user lets go of it, so that no reader ever loses it in mid-read."""
+    """A file descriptor that closes when the last user lets go of it, so that no reader ever loses it in mid-read.
+
+    Keep the object in a variable for as long as its number is in use.
+    """
 
     __slots__ = ("number",)
 

@@ -62,8 +62,10 @@ class S3Store:
         access = access or S3Access()
         self._settings = settings or StoreSettings()
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self._bucket = _Bucket(_connect(access, self._settings, self._settings.attempts), bucket, self._prefix)
-        self._bucket_once = _Bucket(_connect(access, self._settings, 1), bucket, self._prefix)
+        session = boto3.session.Session()  # of our own: making clients on a shared one is not thread-safe
+        patient, once = (_connect(session, access, self._settings, n) for n in (self._settings.attempts, 1))
+        self._bucket = _Bucket(patient, bucket, self._prefix)
+        self._bucket_once = _Bucket(once, bucket, self._prefix)
         self._parts = PartPool(self._settings.upload_concurrency)
 
     def get(self, key: str) -> Blob:
@@ -170,7 +172,7 @@ class _Bucket:
             raise StoreUnavailableError(f"the object store did not delete {len(failed)} objects ({failed[0]['Code']})")
 
 
-def _connect(access: S3Access, settings: StoreSettings, attempts: int) -> Any:
+def _connect(session: Any, access: S3Access, settings: StoreSettings, attempts: int) -> Any:
     config = Config(
         connect_timeout=settings.connect_timeout_seconds,
         read_timeout=settings.read_timeout_seconds,
@@ -182,10 +184,7 @@ def _connect(access: S3Access, settings: StoreSettings, attempts: int) -> Any:
         response_checksum_validation="when_required",
     )
     keys = _reveal(access.credentials) if access.credentials else {}
-    # A session of its own: making clients on the shared one is not thread-safe.
-    return boto3.session.Session().client(
-        "s3", endpoint_url=access.endpoint, region_name=access.region, config=config, **keys
-    )
+    return session.client("s3", endpoint_url=access.endpoint, region_name=access.region, config=config, **keys)
 
 
 def _reveal(credentials: S3Credentials) -> dict[str, str | None]:
