@@ -84,6 +84,8 @@ def decode_json(data: str | bytes) -> dict[str, Any]:
         return {}
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
+        if "\\u" in text:
+            json.dumps(document, ensure_ascii=False).encode()  # fails on half a surrogate pair
     except (ValueError, RecursionError) as error:
         raise invalid(f"The command is no valid JSON: {error}.") from None
     if not isinstance(document, dict):
