@@ -19,7 +19,7 @@ JsonScalar = str | int | float | bool | None
 JsonObject = dict[str, Any]
 
 
-def connect(  # noqa: PLR0913 (keywords with defaults, named once)
+def connect(
     uri: str = DEFAULT_URI,
     *,
     token: str | None = None,

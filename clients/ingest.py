@@ -43,8 +43,8 @@ class IngestResult:
     rows: int
     bytes: int
     objects: int
-    snapshot: int
-    version: int
+    snapshot: int | None
+    version: int | None
     replayed: bool
 
 
