@@ -155,8 +155,9 @@ class Sessions:
             LakehouseError: RESOURCE_EXHAUSTED ``too_many_sessions``.
         """
         with self._lock:
+            ended = self._expired()
             self._unbind(session_id)
-            session, ended = self._enter(session_id)
+            session = self._enter(session_id)
         _close(ended)
         return session
 
@@ -167,7 +168,8 @@ class Sessions:
         repeat the id, and a caller without one (behind the same proxy, say) is somebody else. Raises as :meth:`enter`.
         """
         with self._lock:
-            session, ended = self._enter(self._by_peer.get(peer, offered_id))
+            ended = self._expired()
+            session = self._enter(self._by_peer.get(peer, offered_id))
             if _names_one_connection(peer):
                 self._by_peer[peer] = session.id
                 self._peers[session.id] = peer
@@ -200,8 +202,7 @@ class Sessions:
             ended = [self._pop(session_id) for session_id in list(self._sessions)]
         _close(ended)
 
-    def _enter(self, session_id: str) -> tuple[Session, list[Session]]:
-        ended = self._expired()
+    def _enter(self, session_id: str) -> Session:
         session = self._sessions.get(session_id)
         if session is None:
             if len(self._sessions) >= self._settings.max_sessions:
@@ -209,7 +210,7 @@ class Sessions:
             session = self._sessions[session_id] = Session(session_id, self._settings)
         session.calls += 1
         self._touch(session)
-        return session, ended
+        return session
 
     def _touch(self, session: Session) -> None:
         session.last_used = self._clock()

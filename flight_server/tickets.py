@@ -26,7 +26,7 @@ _MAC_BYTES = 16
 _HEADER_BYTES = 2 + _MAC_BYTES
 _DEFLATE_FROM_BYTES = 256
 _PLAIN, _DEFLATED = b"\0", b"\1"
-_SESSION_ID_BYTES = 12
+_SESSION_ID_BYTES = 14  # with the MAC a multiple of 3: base64 needs no padding
 _SESSION_PREFIX = "lh1-"
 
 
