@@ -62,6 +62,7 @@ from .store import (
     Upload,
     WriteConflictError,
 )
+from .transaction import Transaction
 from .writer import DatasetWriter
 
 __all__ = [

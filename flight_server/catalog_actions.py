@@ -14,13 +14,14 @@ from catalog import DatasetEntry, ErrorKind, LakehouseError, Snapshot, WriterSet
 from .targets import Defaults, MountedLake, Target, require_lake, resolve_target
 
 Json = dict[str, Any]
+Arguments = Mapping[str, Any]
 
 DESCRIPTIONS = {
     "lakehouse.datasets": 'List datasets: {"lake"?, "schema"?} → {"datasets": […]}.',
     "lakehouse.dataset": 'Describe a dataset: {"dataset"} → its manifest.',
     "lakehouse.register": 'Register a dataset: {"dataset", "schema": base64 of an IPC schema message} → its manifest.',
     "lakehouse.drop": 'Drop a dataset: {"dataset", "if_exists"?} → {"dropped"}.',
-    "lakehouse.history": 'List a dataset\'s commits, oldest first: {"dataset"} → {"commits": […]}.',
+    "lakehouse.history": 'List a dataset\'s commits, newest first: {"dataset"} → {"commits": […]}.',
     "lakehouse.health": 'Ask every lake\'s store: {} → {"status", "lakes"}.',
     "lakehouse.info": "Describe the server: {} → versions.",
 }
@@ -38,7 +39,7 @@ class CatalogActions:
     def __init__(self, lakes: Mapping[str, MountedLake], settings: WriterSettings) -> None:
         self._lakes = lakes
         self._settings = settings
-        self._actions: dict[str, Callable[[Json, Defaults], Json]] = {
+        self._actions: dict[str, Callable[[Arguments, Defaults], Json]] = {
             "lakehouse.datasets": self.datasets,
             "lakehouse.dataset": self.dataset,
             "lakehouse.register": self.register,
@@ -48,7 +49,7 @@ class CatalogActions:
             "lakehouse.info": self.info,
         }
 
-    def run(self, action: str, body: Json, defaults: Defaults) -> Json:
+    def run(self, action: str, body: Arguments, defaults: Defaults) -> Json:
         """Run one action. Raises LakehouseError; UNIMPLEMENTED ``unknown_action`` for a name that is not ours."""
         try:
             method = self._actions[action]
@@ -56,19 +57,19 @@ class CatalogActions:
             raise LakehouseError(ErrorKind.UNIMPLEMENTED, "unknown_action", f'There is no action "{action}".') from None
         return method(body, defaults)
 
-    def datasets(self, body: Json, defaults: Defaults) -> Json:
+    def datasets(self, body: Arguments, defaults: Defaults) -> Json:
         """List the datasets of one lake, or of one schema."""
         lake = _text(body, "lake", defaults.catalog)
         schema = _text(body, "schema", None)
         entries = require_lake(self._lakes, lake).lake.snapshot().entries(schema)
         return {"datasets": [_entry_json(lake, entry) for entry in entries]}
 
-    def dataset(self, body: Json, defaults: Defaults) -> Json:
+    def dataset(self, body: Arguments, defaults: Defaults) -> Json:
         """Describe one dataset at its newest version."""
         target = self._target(body, defaults)
         return self._manifest_json(target, self._snapshot(target))
 
-    def register(self, body: Json, defaults: Defaults) -> Json:
+    def register(self, body: Arguments, defaults: Defaults) -> Json:
         """Make a dataset without rows; the same again is fine, another schema is a conflict."""
         target = self._target(body, defaults)
         schema = storable_schema(_schema(body), self._settings)
@@ -79,7 +80,7 @@ class CatalogActions:
             transaction.commit()
         return {**self._manifest_json(target, self._snapshot(target)), "created": before is None}
 
-    def drop(self, body: Json, defaults: Defaults) -> Json:
+    def drop(self, body: Arguments, defaults: Defaults) -> Json:
         """Drop a dataset; its objects stay until they are collected."""
         target = self._target(body, defaults)
         existed = self._snapshot(target).find(target.name) is not None
@@ -88,8 +89,8 @@ class CatalogActions:
         transaction.commit()
         return {"dropped": existed}
 
-    def history(self, body: Json, defaults: Defaults) -> Json:
-        """List the commits of one dataset, oldest first."""
+    def history(self, body: Arguments, defaults: Defaults) -> Json:
+        """List the commits of one dataset, newest first."""
         target = self._target(body, defaults)
         records = self._lakes[target.lake].lake.history(target.name)
         return {
@@ -106,13 +107,13 @@ class CatalogActions:
             ]
         }
 
-    def health(self, _body: Json, _defaults: Defaults) -> Json:
+    def health(self, _body: Arguments, _defaults: Defaults) -> Json:
         """Ask the store of every lake."""
         lakes = {name: _ping(mounted) for name, mounted in self._lakes.items()}
         up = all(lake["status"] == "ok" for lake in lakes.values())
         return {"status": "ok" if up else "unavailable", "lakes": lakes}
 
-    def info(self, _body: Json, _defaults: Defaults) -> Json:
+    def info(self, _body: Arguments, _defaults: Defaults) -> Json:
         """Tell the versions of what runs here."""
         return {
             "version": version("arrow-lakehouse"),
@@ -121,7 +122,7 @@ class CatalogActions:
             "lakes": sorted(self._lakes),
         }
 
-    def _target(self, body: Json, defaults: Defaults) -> Target:
+    def _target(self, body: Arguments, defaults: Defaults) -> Target:
         target = resolve_target(_required(body, "dataset").split("."), defaults, self._lakes)
         require_lake(self._lakes, target.lake)
         return target
@@ -170,21 +171,21 @@ def _rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _required(body: Json, key: str) -> str:
-    value = _text(body, key, None)
+def _required(body: Arguments, key: str) -> str:
+    value: str | None = _text(body, key, None)
     if not value:
         raise LakehouseError(ErrorKind.INVALID_ARGUMENT, "malformed_command", f'The action needs "{key}", a text.')
     return value
 
 
-def _text(body: Json, key: str, default: Any) -> Any:
+def _text(body: Arguments, key: str, default: Any) -> Any:
     value = body.get(key)
     if value is not None and not isinstance(value, str):
         raise LakehouseError(ErrorKind.INVALID_ARGUMENT, "malformed_command", f'"{key}" must be a text.')
     return value or default
 
 
-def _schema(body: Json) -> pa.Schema:
+def _schema(body: Arguments) -> pa.Schema:
     try:
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(_required(body, "schema"), validate=True)))
     except (ValueError, pa.ArrowException, OSError):

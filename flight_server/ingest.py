@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypedDict
 
 import pyarrow as pa
 
@@ -36,6 +37,13 @@ class IngestMode(Enum):
     APPEND = "append"
     OVERWRITE = "overwrite"
     CREATE_APPEND = "create_append"
+
+
+class ExactlyOnce(TypedDict):
+    """What makes a change happen once: a key or a sequence number, or neither."""
+
+    idempotency: IdempotencyKey | None
+    producer: ProducerSequence | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,7 @@ class Ingestor:
             self._lakes[lake].lake.store, destination.dataset_id, epoch, destination.schema, self.settings
         ) as writer:
             for batch in batches:
-                writer.write(cast_batch(batch, destination.schema))
+                writer.write(cast_batch(batch, destination.schema, self.settings))
             objects = writer.close()
         return StoredRows(objects, writer.rows, writer.bytes)
 
@@ -212,7 +220,7 @@ def stage_rows(
     key: IdempotencyKey | None,
 ) -> None:
     """Stage stored rows on a transaction of the lake, as the request's mode says."""
-    name, exactly_once = request.target.name, {"idempotency": key, "producer": request.producer}
+    name, exactly_once = request.target.name, ExactlyOnce(idempotency=key, producer=request.producer)
     dataset_id, schema, objects = destination.dataset_id, destination.schema, stored.objects
     match request.mode:
         case IngestMode.CREATE:

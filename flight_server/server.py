@@ -252,4 +252,4 @@ def _parameters(command: PlainQuery) -> pa.RecordBatch | None:
 
 
 def _select_all(lake: str, schema: str, name: str) -> str:
-    return "SELECT * FROM " + ".".join(map(quote_identifier, (lake, schema, name)))
+    return "FROM " + ".".join(map(quote_identifier, (lake, schema, name)))

@@ -9,9 +9,8 @@ from catalog import OBJECTS, ErrorKind, LakehouseError, Snapshot, check_schema_n
 from catalog import Transaction as LakeTransaction
 
 from .engine import Engine, Statement, StatementKind
-from .ingest import Destination, IngestMode, IngestRequest, Ingestor, StoredRows, plan_destination, stage_rows
+from .ingest import Destination, IngestMode, Ingestor, IngestRequest, StoredRows, plan_destination, stage_rows
 from .queries import Queries
-from .sessions import Session
 from .targets import Defaults, LakeSnapshots, MountedLake, Target, require_lake, resolve_target
 from .transactions import ClientTransaction
 
@@ -61,14 +60,13 @@ class Updates:
     def parameter_schema(self, context: UpdateContext) -> pa.Schema:
         """Return the schema of a statement's parameters; fields of type null where it cannot be told."""
         statement, snapshots = context.statement, self._snapshots(context)
-        sql = statement.source_sql
+        sql, scope = statement.source_sql, self._queries.scope(snapshots, context.defaults)
         if statement.kind is StatementKind.INSERT:
             target = self._target(context)
             snapshot = snapshots[target.lake]
-            sql = self._engine.insert_source(statement, snapshot.manifest(snapshot.entry(target.name)).schema)
-        if sql is None:
-            return pa.schema([])
-        return self._engine.plan(sql, None, self._queries.scope(snapshots, context.defaults)).parameter_schema
+            schema = snapshot.manifest(snapshot.entry(target.name)).schema
+            sql = self._engine.insert_source(statement, schema, None, scope)
+        return self._engine.plan(sql, None, scope).parameter_schema if sql else pa.schema([])
 
     def _once(self, context: UpdateContext) -> int:
         match context.statement.kind:
@@ -143,7 +141,8 @@ class Updates:
         snapshot = snapshots[target.lake]
         entry = snapshot.entry(target.name)
         destination = Destination(entry.dataset_id, snapshot.manifest(entry).schema, entry)
-        sql = self._engine.insert_source(context.statement, destination.schema)
+        scope = self._queries.scope(snapshots, context.defaults)
+        sql = self._engine.insert_source(context.statement, destination.schema, context.parameters, scope)
         stored = self._store_query(context, sql, target, snapshots, destination)
         request = IngestRequest(target, IngestMode.APPEND)
         self._stage(context, target.lake, None, lambda t: stage_rows(t, request, destination, stored, None))
