@@ -78,7 +78,7 @@ class Metadata:
         parts = [metadata_schema(command).empty_table()]
         if not command.table_types or TABLE_TYPE in (kind.upper() for kind in command.table_types):
             parts += [self._lake_tables(command, name, lakes[name]) for name in _named(command.catalog, lakes)]
-        return pa.concat_tables(parts)
+        return _one_batch(parts)
 
     def _lake_tables(self, command: GetTables, lake: str, snapshot: Snapshot) -> pa.Table:
         datasets = snapshot.datasets.select(["schema", "name", "manifest"])
@@ -166,7 +166,12 @@ def _db_schemas(command: GetDbSchemas, lakes: Mapping[str, Snapshot]) -> pa.Tabl
         if command.db_schema_filter_pattern is not None:
             names = names.filter(like(names, command.db_schema_filter_pattern))
         parts.append(pa.table([pa.repeat(lake, len(names)), names], schema=DB_SCHEMAS))
-    return pa.concat_tables(parts)
+    return _one_batch(parts)
+
+
+def _one_batch(parts: list[pa.Table]) -> pa.Table:
+    # ADBC looks for a table's schema in the first batch only, and an empty one would be that.
+    return pa.concat_tables(parts).combine_chunks()
 
 
 def _named(catalog: str | None, lakes: Iterable[str]) -> list[str]:
