@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 # The versions that everything was tested with; `make lock` renews them.
 LOCK := requirements.lock
-MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+MINIO_MODULE := $(shell sed -n 's/^MODULE = "\(.*\)"$$/\1/p' tests/support/minio.py)
 MINIO_FOLDER := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lakehouse/bin
 PYTEST := $(BIN)/python -m pytest
 TESTS ?= tests
@@ -54,7 +54,7 @@ minio: ## Build the MinIO server that the tests use, if it is missing and Go is 
 	    echo "== MinIO is there"; \
 	elif command -v go >/dev/null; then \
 	    echo "== building MinIO into $(MINIO_FOLDER): once, about four minutes"; \
-	    mkdir -p "$(MINIO_FOLDER)" && GOBIN="$(MINIO_FOLDER)" go install github.com/minio/minio@$(MINIO_VERSION); \
+	    mkdir -p "$(MINIO_FOLDER)" && GOBIN="$(MINIO_FOLDER)" go install $(MINIO_MODULE); \
 	else \
 	    echo "== no MinIO and no Go to build it with: the tests that need a real MinIO will be skipped"; \
 	fi

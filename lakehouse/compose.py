@@ -3,17 +3,19 @@
 from contextlib import ExitStack
 from typing import Protocol
 
+import pyarrow as pa
+
 from catalog import (
     BlockCache,
     DirectReader,
     Lake,
     LakehouseError,
-    ObjectReader,
     ObjectStore,
     StoreUnavailableError,
     open_store,
 )
-from flight_server import DuckDBEngine, FlightServer, MountedLake, ServerSettings
+from clients import connect
+from flight_server import DuckDBEngine, Engine, FlightServer, MountedLake, ServerSettings
 from http_shim import HttpServer
 
 from .exits import CommandError, ExitCode
@@ -57,9 +59,7 @@ class FlightTower:
             lakes = {name: self._mount(name, store, settings) for name, store in open_stores(settings).items()}
             engine = DuckDBEngine(settings.engine)
             self._open.callback(engine.close)
-            self._server = FlightServer(
-                lakes, engine, ServerSettings(settings.flight, settings.sessions, settings.writer)
-            )
+            self._server = self._listen(lakes, engine, settings)
             self._open.callback(self._server.close)
         except BaseException:
             self._open.close()
@@ -74,6 +74,13 @@ class FlightTower:
         """Let running calls finish, then close everything."""
         self._open.close()
 
+    @staticmethod
+    def _listen(lakes: dict[str, MountedLake], engine: Engine, settings: Settings) -> FlightServer:
+        try:
+            return FlightServer(lakes, engine, ServerSettings(settings.flight, settings.sessions, settings.writer))
+        except (OSError, pa.ArrowException) as error:
+            raise _cannot_listen("flight", settings.flight.host, settings.flight.port, error) from error
+
     def _mount(self, name: str, store: ObjectStore, settings: Settings) -> MountedLake:
         chosen = settings.lakes[name]
         try:
@@ -83,6 +90,34 @@ class FlightTower:
         self._open.callback(lake.close)
         if chosen.path is not None:
             return MountedLake(lake, DirectReader(store))
-        cache = BlockCache(store, settings.cache)
-        self._open.callback(cache.close)
-        return MountedLake(lake, cache)
+        return MountedLake(lake, BlockCache(store, settings.cache))
+
+
+class HttpTower:
+    """The HTTP server, a client of a Flight server.
+
+    Raises:
+        CommandError: the address cannot be listened on.
+    """
+
+    def __init__(self, settings: Settings, flight_uri: str) -> None:
+        self._client = connect(flight_uri)
+        try:
+            self._server = HttpServer(settings.http, self._client)
+        except OSError as error:
+            raise _cannot_listen("http", settings.http.host, settings.http.port, error) from error
+
+    @property
+    def address(self) -> str:
+        """Where clients reach it."""
+        return self._server.address
+
+    def close(self) -> None:
+        """Let running requests finish, then stop."""
+        self._server.close()
+        self._client.close()
+
+
+def _cannot_listen(tower: str, host: str, port: int, error: Exception) -> CommandError:
+    reason = getattr(error, "strerror", None) or "it is taken, or not an address of this machine"
+    return CommandError(f"{tower} cannot listen on {host}:{port}: {reason}.")

@@ -103,7 +103,7 @@ def _flat(schema: pa.Schema) -> pa.Schema:
 
 def print_rows(schema: pa.Schema, batches: Iterable[pa.RecordBatch], limit: int = TABLE_ROWS) -> None:
     """Print the first rows as a table; say so if there are more."""
-    rows: list[list[Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for batch in batches:
         rows += zip(*(column.to_pylist() for column in batch.slice(0, limit + 1 - len(rows)).columns), strict=True)
         if len(rows) > limit:

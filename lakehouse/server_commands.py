@@ -13,7 +13,7 @@ import typer
 
 from catalog import probe_conditional_writes
 
-from .compose import open_flight, open_http, open_stores
+from .compose import FlightTower, HttpTower, open_stores
 from .exits import CommandError, ExitCode
 from .output import stderr, stdout
 from .ready_file import ReadyFile
@@ -82,10 +82,10 @@ def _run_one(settings: Settings, only: Only, ready: ReadyFile, *, supervised: bo
         sys.stdout.flush()
 
     if only is Only.FLIGHT:
-        run_tower(functools.partial(open_flight, settings), announce)
+        run_tower(functools.partial(FlightTower, settings), announce)
     else:
         uri = flight_uri or f"grpc://{settings.flight.host}:{settings.flight.port}"
-        run_tower(functools.partial(open_http, settings, uri), announce)
+        run_tower(functools.partial(HttpTower, settings, uri), announce)
     ready.remove()
 
 

@@ -117,6 +117,14 @@ def words(nodes: Iterable[ast.expr | None]) -> set[str]:
     return {string for string in strings if re.fullmatch(r"[a-z]+(_[a-z0-9]+)*", string)}
 
 
+def assigned_codes(name: str, value: ast.expr | None) -> set[str]:
+    if name == "code":
+        return words([value])
+    if isinstance(value, ast.Dict) and "CODE" in name:
+        return words(value.keys if name.endswith("_OF_CODE") else value.values)
+    return set()
+
+
 def codes_in_the_source() -> set[str]:
     """Return every string that is passed or assigned as a code, or stands beside a kind in a tuple or a table."""
     trees = modules()
@@ -133,8 +141,9 @@ def codes_in_the_source() -> set[str]:
         elif isinstance(node, ast.Dict):
             pairs = zip(node.keys, node.values, strict=True)
             found |= words(word for pair in pairs if any(part and is_kind(part) for part in pair) for word in pair)
-        elif isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "code" for target in node.targets):
-            found |= words([node.value])
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= assigned_codes(getattr(targets[0], "id", ""), node.value)
     return found
 
 
