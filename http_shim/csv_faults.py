@@ -53,15 +53,16 @@ class CsvFaults:
 
     def line_of_long_record(self) -> int | None:
         """Return the line in which the first record that is too long begins."""
-        last = 0
+        reader = csv.reader(self._lines(), delimiter=self._delimiter)
+        before = 0
         try:
-            for line, fields in self._records():
+            for fields in reader:
                 if sum(map(len, fields)) > self._max_row_bytes:
-                    return line
-                last = line
+                    break
+                before = reader.line_num
         except (_LongLineError, csv.Error):
             pass
-        return last + 1
+        return before + 1
 
     def line_of_unclosed_quote(self) -> int | None:
         """Return the line of the last record if the file ends inside one of its quotes."""
@@ -90,9 +91,9 @@ class CsvFaults:
         while chunk := file.read(_CHUNK_BYTES):
             lines = (rest + chunk).splitlines(keepends=True)
             rest = lines.pop()
-            if len(rest) > self._max_row_bytes:
-                raise _LongLineError
             for line in lines:
                 yield line.decode("latin-1")
+            if len(rest) > self._max_row_bytes:
+                raise _LongLineError
         if rest:
             yield rest.decode("latin-1")

@@ -18,6 +18,8 @@ from .csv_faults import CsvFaults
 from .errors import HttpProblem
 
 _LINE_ENDS = b"\r\n"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_READ_BYTES = 1 << 20
 _RAGGED = re.compile(r"Expected (\d+) columns, got (\d+)")
 
 
@@ -110,6 +112,8 @@ class CsvFile:
     def _problem_of(self, text: str) -> HttpProblem:
         if "Empty CSV file" in text:
             return _problem("csv_empty", "the file is empty; a CSV file has at least a header line")
+        if self._open().read(2) in _UTF16_MARKS:
+            return _problem("csv_not_utf8", "the file is UTF-16; save it as UTF-8", line=1)
         if (match := _RAGGED.search(text)) is not None:
             line = self._faults.line_of_ragged_row(int(match[1]))
             detail = f"a row has {match[2]} values, but the header has {match[1]} columns"
@@ -135,11 +139,18 @@ class _CountedFile(io.RawIOBase):
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        data = self._file.read(-1 if size is None else size)
-        if not data:
-            data = b"" if self._last in _LINE_ENDS else b"\n"
-        self.quotes += data.count(b'"')
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(_READ_BYTES), b""))
+        data = b""
+        while len(data) < size - 1:
+            piece = self._file.read(size - 1 - len(data))
+            self._last = data[-1:] or self._last
+            if not piece:
+                data += b"" if self._last in _LINE_ENDS else b"\n"
+                break
+            data = data + piece if data else piece
         self._last = data[-1:] or self._last
+        self.quotes += data.count(b'"')
         return data
 
 

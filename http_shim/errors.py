@@ -84,6 +84,9 @@ def problem_json(status: int, code: str, detail: str, request_id: str = "", **ex
 def client_problem(error: LakehouseClientError) -> HttpProblem:
     """Return the HTTP form of what the Flight server said."""
     status = STATUS_OF_CODE.get(error.code, STATUS_OF_KIND[error.kind])
+    if error.code == "server_unreachable":  # gRPC's words, with an address that is nobody's business
+        _LOG.warning("the Flight server cannot be reached: %s", error.message)
+        return HttpProblem(status, error.code, "the Flight server behind this one cannot be reached")
     return HttpProblem(status, error.code, error.message)
 
 

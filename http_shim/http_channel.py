@@ -19,6 +19,10 @@ from .errors import CODE_OF_STATUS, PROBLEM_JSON, problem_json
 
 UPLOAD_PATH = "/v1/ingest"
 _DROP_BYTES = 1 << 20
+_DETAILS = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is larger than this server takes; see http.max_body_bytes, max_sql_bytes",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "the headers are larger than this server takes",
+}
 
 
 class LimitedParser(HTTPRequestParser):  # type: ignore[misc]
@@ -33,7 +37,7 @@ class LimitedParser(HTTPRequestParser):  # type: ignore[misc]
         if self.error is None and self.headers_finished and getattr(self, "path", "") != UPLOAD_PATH:
             size = max(self.content_length, self.body_bytes_received)
             if size > self.small_body_bytes:
-                self.error = RequestEntityTooLarge(f"exceeds max_body of {self.small_body_bytes}")
+                self.error = RequestEntityTooLarge(f"more than {self.small_body_bytes} bytes")
                 self.completed = True
         if self.error is not None:
             self.expect_continue = False
@@ -47,7 +51,9 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
         """Write the problem; the connection ends with it."""
         error = self.request.error
         status = HTTPStatus(error.code)
-        detail = "the server failed" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else f"the request {error.body}"
+        detail = _DETAILS.get(
+            status, "the server failed" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else str(error.body)
+        )
         body = problem_json(status, CODE_OF_STATUS.get(status, "bad_request"), detail)
         self.status = f"{status.value} {status.phrase}"
         self.response_headers.append(("Content-Type", PROBLEM_JSON))

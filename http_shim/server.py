@@ -1,14 +1,10 @@
 """The HTTP server: our application on waitress, started, stopped and drained."""
 
-import logging
-import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
@@ -16,17 +12,16 @@ from waitress.server import TcpWSGIServer
 from clients import Client
 
 from .app import create_app
-from .browser_safety import is_loopback
 from .http_channel import LimitedParser, LingeringChannel
 from .multipart import FRAMING_BYTES
 from .settings import HttpSettings
 
-_LOG = logging.getLogger(__name__)
 _RECEIVE_BYTES = 256 << 10
 _MEMORY_BODY_BYTES = 1 << 20
 """Bodies above this are spooled to a temporary file while they arrive."""
 
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.25
+"""How often idle connections and the end of a drain are looked at."""
 
 
 class _Waitress(TcpWSGIServer):  # type: ignore[misc]
@@ -40,37 +35,46 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
 
 
 class HttpServer:
-    """A server that is bound to its address; `run` serves until `stop`."""
+    """The HTTP server over a client of the Flight server. It answers as soon as it is made.
 
-    def __init__(self, settings: HttpSettings, app: Flask) -> None:
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+
+    def __init__(self, settings: HttpSettings, client: Client) -> None:
+        self._settings = settings
         self._sockets: dict[int, Any] = {}
-        self._stopping = threading.Event()
-        self._deadline = float("inf")
+        self._closing = threading.Event()
         if settings.spool_directory is not None:
             tempfile.tempdir = str(settings.spool_directory)  # the only way to tell waitress
+        app = create_app(settings, client)
         self._server = _server_class(settings)(app, map=self._sockets, adj=_adjustments(settings))
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self.port = int(self._server.effective_port)
-        self.url = f"http://{host}:{self.port}"
+        self._thread = threading.Thread(target=self._run, name="http-server", daemon=True)
+        self._thread.start()
 
-    def run(self) -> None:
-        """Serve until `stop` is called, then finish the requests that have begun."""
-        while not self._stopping.is_set():
+    @property
+    def address(self) -> str:
+        """Where clients reach the server, such as ``http://127.0.0.1:3100``."""
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        return f"http://{host}:{self._server.effective_port}"
+
+    def close(self) -> None:
+        """Stop: no new connections, and ``http.drain_seconds`` for the requests that have begun."""
+        self._closing.set()
+        self._server.pull_trigger()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
             self._poll()
         self._server.accepting = False
         self._server.del_channel()
         self._server.socket.close()
-        while self._is_busy() and time.monotonic() < self._deadline:
+        deadline = time.monotonic() + self._settings.drain_seconds
+        while self._is_busy() and time.monotonic() < deadline:
             self._poll()
         self._server.task_dispatcher.shutdown()
-        self._server.trigger.close()
         wasyncore.close_all(self._sockets, ignore_all=True)
-
-    def stop(self, grace_seconds: float = 10.0) -> None:
-        """Let `run` end: no new connections, and this long for what has begun. From any thread or a signal handler."""
-        self._deadline = time.monotonic() + grace_seconds
-        self._stopping.set()
-        self._server.pull_trigger()
 
     def _poll(self) -> None:
         wasyncore.loop(timeout=_POLL_SECONDS, use_poll=True, map=self._sockets, count=1)
@@ -80,30 +84,6 @@ class HttpServer:
             channel.requests or channel.request is not None or channel.total_outbufs_len
             for channel in list(self._server.active_channels.values())
         )
-
-
-def serve(
-    settings: HttpSettings,
-    client: Client,
-    *,
-    on_ready: Callable[[HttpServer], None] = lambda _: None,
-    grace_seconds: float = 10.0,
-) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. Call it in the main thread of a process.
-
-    Args:
-        settings: the address and every limit.
-        client: of the Flight server that does the work.
-        on_ready: called once the server is bound, with its url.
-        grace_seconds: how long requests that have begun may take to end.
-    """
-    server = HttpServer(settings, create_app(settings, client))
-    if not is_loopback(settings.host):
-        _LOG.warning("listening on %s, which other machines can reach", server.url)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop(grace_seconds))
-    on_ready(server)
-    server.run()
 
 
 def _server_class(settings: HttpSettings) -> type[_Waitress]:

@@ -34,6 +34,10 @@ class HttpSettings(BaseModel):
         "is still sending gets to read why."
     )  # fmt: skip
 
+    drain_seconds: float = Field(
+        default=10.0, ge=0, description="How long requests that have begun may go on at a stop."
+    )
+
     max_header_bytes: int = Field(default=64 * _KIB, ge=1024, description="Bytes of a request's headers.")
     max_body_bytes: int = Field(default=2 * _GIB, ge=1, description="Bytes of an uploaded file as sent.")
     max_decoded_bytes: int = Field(default=16 * _GIB, ge=1, description="Bytes of an uploaded file after gzip or zstd.")
