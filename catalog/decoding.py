@@ -30,7 +30,17 @@ def decoded(array: pa.Array, limit_bytes: int) -> pa.Array:
     return array
 
 
-def text_bytes(array: pa.Array) -> int:
+def check_text(array: pa.Array, limit_bytes: int) -> None:
+    """Check that the values of a text or binary array fit into one plain array.
+
+    Raises:
+        TooLargeError: they take more than ``limit_bytes`` or 2 GiB.
+    """
+    if (size := _text_bytes(array)) > min(limit_bytes, MAX_OFFSET):
+        raise TooLargeError(f"the values take {size} bytes")
+
+
+def _text_bytes(array: pa.Array) -> int:
     """Return how many bytes the values of a text or binary array of any encoding take, nulls left out."""
     kind = array.type
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
@@ -94,7 +104,7 @@ def _offsets(lengths: pa.Array) -> np.ndarray:
 
 
 def _taken(values: pa.Array, indices: pa.Array, limit_bytes: int) -> pa.Array:
-    values = decoded(values, limit_bytes)
+    values = _laid_out(decoded(values, limit_bytes), limit_bytes)
     if is_text(values.type) and not pa.types.is_fixed_size_binary(values.type):
         size = _taken_text_bytes(values, indices)
     elif len(values):
@@ -106,9 +116,16 @@ def _taken(values: pa.Array, indices: pa.Array, limit_bytes: int) -> pa.Array:
     return values.take(indices)
 
 
+def _laid_out(values: pa.Array, limit_bytes: int) -> pa.Array:
+    """Return views as plain text or bytes: Arrow takes nothing from views."""
+    is_view = pa.types.is_string_view(values.type) or pa.types.is_binary_view(values.type)
+    if not is_view:
+        return values
+    check_text(values, limit_bytes)
+    return values.cast(pa.string() if pa.types.is_string_view(values.type) else pa.binary())
+
+
 def _taken_text_bytes(values: pa.Array, indices: pa.Array) -> int:
-    if pa.types.is_string_view(values.type) or pa.types.is_binary_view(values.type):
-        return len(indices)  # Taking views copies no text; their text is counted when it is laid out.
     lengths = pc.binary_length(values).cast(pa.int64())
     return int(pc.sum(lengths.take(indices)).as_py() or 0)
 

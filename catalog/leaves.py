@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .decoding import MAX_OFFSET, TooLargeError, is_text, text_bytes
+from .decoding import check_text, is_text
 from .physical import interval_array, interval_parts
 from .schema import INTERVAL
 
@@ -53,8 +53,8 @@ def cast_leaf(array: pa.Array, target: pa.DataType, limit_bytes: int) -> pa.Arra
         return array
     if not leaf_castable(source, target):
         raise InexactError(f"{source} cannot become {target}")
-    if is_text(source) and (size := text_bytes(array)) > min(limit_bytes, MAX_OFFSET):
-        raise TooLargeError(f"the values take {size} bytes")
+    if is_text(source):
+        check_text(array, limit_bytes)
     try:
         if target == INTERVAL:
             return _interval_from_duration(array)
@@ -63,7 +63,7 @@ def cast_leaf(array: pa.Array, target: pa.DataType, limit_bytes: int) -> pa.Arra
         result = array.cast(target, safe=True)
     except pa.ArrowInvalid as error:
         raise InexactError(str(error)) from None
-    if pa.types.is_floating(source):
+    if pa.types.is_floating(source) and source.bit_width > target.bit_width:
         _check_same_floats(array, result)
     return result
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .bounds import comparable, decode, has_bounds
-from .decoding import TooLargeError
+from .decoding import MAX_OFFSET, TooLargeError
 from .leaves import InexactError, cast_leaf
 from .schema import ColumnIndex, field_id
 
@@ -95,7 +95,7 @@ def _comparable_values(predicate: Predicate, kind: pa.DataType) -> pa.Array | No
     """Return what the column is compared with, in the type that bounds are decoded to, or None if it says nothing."""
     values = predicate.values
     try:
-        values = cast_leaf(values, kind, values.nbytes + 1)
+        values = cast_leaf(values, kind, MAX_OFFSET)
     except (InexactError, TooLargeError):
         return None
     values = values.drop_null()
