@@ -6,7 +6,7 @@ import pyarrow.flight as fl
 import pytest
 from adbc_driver_flightsql import dbapi
 
-from catalog import DatasetName, LakehouseError
+from catalog import CommitSettings, DatasetName, Lake, LakehouseError, MemoryStore, storable_schema
 from catalog.model import DATASETS
 from flight_server import commands, schemas, sql_info
 from flight_server.engine import EngineInfo
@@ -281,6 +281,27 @@ def test_ten_thousand_datasets_are_listed_and_searched_without_delay(metadata):
     assert len(metadata.rows(commands.GetTables(table_name_filter_pattern="t0999_", include_schema=True), lakes)) == 10
     # Tens of milliseconds; the limit only tells it from work per row that would take seconds.
     assert time.perf_counter() - started < 1
+
+
+def test_the_snapshots_of_a_real_lake_answer(metadata):
+    with Lake.open("lake", MemoryStore(), commit=CommitSettings()) as lake:
+        transaction = lake.begin()
+        transaction.create_schema("sales")
+        for name in (DatasetName("main", "workers"), DatasetName("sales", "orders")):
+            transaction.create(name, storable_schema(COLUMNS))
+        transaction.commit()
+        staged = lake.begin(lake.snapshot())
+        staged.create(DatasetName("main", "staged"), storable_schema(COLUMNS))
+        committed, own = {"lake": lake.snapshot()}, {"lake": staged.snapshot()}
+        command = commands.GetTables(include_schema=True)
+        assert names(metadata.rows(command, committed)) == ["lake.main.workers", "lake.sales.orders"]
+        assert names(metadata.rows(command, own)) == ["lake.main.staged", "lake.main.workers", "lake.sales.orders"]
+        schemas_of = [
+            pa.ipc.read_schema(pa.py_buffer(row)) for row in metadata.rows(command, own)["table_schema"].to_pylist()
+        ]
+        assert schemas_of == [COLUMNS] * 3
+        assert metadata.rows(commands.GetDbSchemas(), committed)["db_schema_name"].to_pylist() == ["main", "sales"]
+        staged.rollback()
 
 
 class MetadataServer(fl.FlightServerBase):
