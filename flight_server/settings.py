@@ -49,12 +49,30 @@ class EngineSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    threads: int = Field(default=0, ge=0, description="Threads of the engine; 0 takes one for each core.")
-    memory_bytes: int = Field(default=0, ge=0, description="Memory of all statements together; 0 takes half of it.")
+    threads: int = Field(default=0, ge=0, description="Threads of each statement; 0 takes one for each core.")
+    memory_bytes: int = Field(
+        default=0, ge=0, description="Memory of all statements together; 0 takes half of the machine's."
+    )
     spill_directory: Path | None = Field(default=None, description="Folder for spilling; None uses a temporary one.")
-    spill_bytes: int = Field(default=16 * 1024 * _MIB, ge=0, description="Bytes that may be spilled to disk.")
-    statement_timeout_seconds: float = Field(default=300.0, gt=0, description="A statement that runs longer stops.")
+    spill_bytes: int = Field(default=16 * 1024 * _MIB, ge=0, description="Bytes that one statement may spill to disk.")
+    statement_timeout_seconds: float = Field(
+        default=300.0, gt=0, description="A statement stops when it has worked for longer; waiting readers do not count."
+    )
+    stall_seconds: float = Field(
+        default=300.0, gt=0, description="A result ends when nobody has read from it for so long."
+    )
     max_concurrent_statements: int = Field(default=16, ge=1, description="Statements that run at the same time.")
+    max_queued_statements: int = Field(default=256, ge=0, description="Statements that wait for their turn.")
     queue_seconds: float = Field(default=30.0, ge=0, description="How long a statement waits for its turn.")
     max_sql_bytes: int = Field(default=4 * _MIB, ge=1024, description="Bytes of one statement's text.")
     message_bytes: int = Field(default=2 * _MIB, ge=65536, description="Bytes of one record batch on the wire.")
+    max_row_message_bytes: int = Field(
+        default=15 * _MIB, ge=65536, description="Bytes of a record batch that is a single row; a larger row is refused."
+    )
+    max_listed_datasets: int = Field(
+        default=10_000, ge=1, description="Datasets that the information schema can show in one statement."
+    )
+    prune_min_objects: int = Field(
+        default=4, ge=2, description="Data objects of a dataset from which on statistics are asked which ones to skip."
+    )
+    plan_cache_entries: int = Field(default=1024, ge=0, description="Statements whose plans are remembered.")

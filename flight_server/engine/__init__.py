@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 import pyarrow as pa
 
-from catalog.model import DatasetEntry, DatasetName, Manifest
+from catalog import DatasetEntry, DatasetName, Manifest
 
 
 class ObjectReader(Protocol):

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from catalog.model import DatasetEntry, DatasetName, Manifest
-from catalog.physical import physical_differs
-from catalog import ErrorKind, LakehouseError
+from catalog import DatasetEntry, DatasetName, ErrorKind, LakehouseError, Manifest, physical_differs
 
 from . import LakeSnapshot, Scope
 from .filesystem import ObjectSet
@@ -58,7 +56,7 @@ def all_datasets(scope: Scope, limit: int) -> list[BoundDataset]:
     Raises:
         LakehouseError: TOO_LARGE ``too_many_datasets``.
     """
-    found = []
+    found: list[BoundDataset] = []
     for lake in scope.lakes:
         snapshot = scope.lakes[lake]
         entries = snapshot.entries()

@@ -69,7 +69,7 @@ def translate(error: BaseException, *, wrapped: bool = False) -> LakehouseError:
 def is_fatal(error: BaseException) -> bool:
     """Whether the instance that raised an error must not be used again."""
     match = _PREFIX.match(str(error))
-    return match is None or match["name"] in {"INTERNAL", "FATAL", "INTERRUPT", "Interrupt", "Out of Memory"}
+    return match is None or match["name"] in {"INTERNAL", "FATAL"}
 
 
 def _clean(message: str, *, wrapped: bool) -> str:

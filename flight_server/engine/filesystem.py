@@ -14,9 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
-from catalog import ErrorKind, LakehouseError, ObjectNotFoundError, StoreUnavailableError
-from catalog.model import Manifest
-from catalog.physical import written_schema
+from catalog import (
+    ErrorKind,
+    LakehouseError,
+    Manifest,
+    ObjectNotFoundError,
+    StoreUnavailableError,
+    physical_type,
+)
 
 from . import ObjectReader
 
@@ -125,7 +130,7 @@ class ObjectSet:
             self._reader = reader
             self._columns = [objects.column(name).combine_chunks() for name in ("key", "etag", "bytes")]
         else:
-            data = _zero_rows(written_schema(manifest.schema))
+            data = _zero_rows(manifest.schema)
             self._reader = _MemoryReader(data)
             self._columns = [pa.array([""]), pa.array([""]), pa.array([len(data)])]
 
@@ -234,8 +239,9 @@ class CapabilityFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
 
 def _zero_rows(schema: pa.Schema) -> bytes:
+    physical = pa.schema([field.with_type(physical_type(field.type)) for field in schema])
     sink = io.BytesIO()
-    pq.write_table(schema.empty_table(), sink)
+    pq.write_table(physical.empty_table(), sink)
     return sink.getvalue()
 
 

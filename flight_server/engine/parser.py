@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+from duckdb.sqltypes import DuckDBPyType
 
 from catalog import ErrorKind, LakehouseError
 
 from .failures import translate
+from .sql_types import ArrowTypes
 
 _SERIALIZE = "SELECT json_serialize_sql(?::VARCHAR, skip_null := true, skip_empty := true, skip_default := true)"
 
@@ -40,21 +42,38 @@ class Parser:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.connection = duckdb.connect(
+        self._connection = duckdb.connect(
             ":memory:",
             config={"threads": 1, "python_enable_replacements": False, "autoload_known_extensions": False},
         )
         for setting in ("TimeZone = 'UTC'", "enable_external_access = false", "lock_configuration = true"):
-            self.connection.execute(f"SET {setting}")
+            self._connection.execute(f"SET {setting}")
 
-    def statements(self, sql: str) -> list[tuple[str, str, frozenset[str]]]:
-        """Split a text into statements: (type such as ``SELECT``, text, names of its parameters)."""
+    def statements(self, sql: str) -> list[tuple[str, frozenset[str]]]:
+        """Split a text into statements: (type such as ``SELECT``, names of its parameters)."""
         try:
             with self._lock:
-                found = self.connection.extract_statements(sql)
+                found = self._connection.extract_statements(sql)
         except duckdb.Error as error:
             raise translate(error) from None
-        return [(statement.type.name, statement.query, frozenset(statement.named_parameters)) for statement in found]
+        return [(statement.type.name, frozenset(statement.named_parameters)) for statement in found]
+
+    def types(self, sql: str) -> list[DuckDBPyType]:
+        """Return the types of the columns of a query that has passed the gate and reads no dataset; it does not run."""
+        try:
+            with self._lock:
+                return list(self._connection.sql(sql).types)
+        except duckdb.Error as error:
+            raise translate(error) from None
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query of ours."""
+        with self._lock:
+            return self._connection.sql(sql).fetchall()
+
+    def arrow_types(self) -> ArrowTypes:
+        """Return what knows Arrow's types, on a connection of its own."""
+        return ArrowTypes(self._connection.cursor())
 
     def tree(self, sql: str) -> Tree:
         """Parse one query.
@@ -64,9 +83,8 @@ class Parser:
         """
         try:
             with self._lock:
-                row = self.connection.sql(_SERIALIZE, params=[sql]).fetchone()
-            assert row is not None
-            answer: Tree = json.loads(row[0])
+                ((text,),) = self._connection.sql(_SERIALIZE, params=[sql]).fetchall()
+            answer: Tree = json.loads(text)
         except duckdb.Error as error:
             raise translate(error) from None
         except RecursionError:
@@ -82,7 +100,7 @@ class Parser:
 
     def close(self) -> None:
         """Free the parser."""
-        self.connection.close()
+        self._connection.close()
 
 
 def tokenize(sql: str) -> list[Token]:

@@ -63,7 +63,7 @@ def sql_type(data_type: pa.DataType) -> str:
         return "TIMESTAMPTZ_NS" if data_type.unit == "ns" else "TIMESTAMPTZ"
     if pat.is_duration(data_type):
         return "INTERVAL"
-    if pat.is_decimal(data_type) and data_type.precision <= _MAX_PRECISION and 0 <= data_type.scale:
+    if pat.is_decimal(data_type) and data_type.precision <= _MAX_PRECISION and data_type.scale >= 0:
         return f"DECIMAL({data_type.precision},{data_type.scale})"
     if pat.is_fixed_size_binary(data_type):
         return "BLOB"
@@ -84,7 +84,9 @@ def _nested_type(data_type: pa.DataType) -> str:
         return f"STRUCT({fields})"
     if isinstance(data_type, pa.BaseExtensionType):
         return sql_type(data_type.storage_type)
-    raise LakehouseError(ErrorKind.UNIMPLEMENTED, "unsupported_type", f"The type {data_type} has no counterpart in SQL.")
+    raise LakehouseError(
+        ErrorKind.UNIMPLEMENTED, "unsupported_type", f"The type {data_type} has no counterpart in SQL."
+    )
 
 
 class ArrowTypes:

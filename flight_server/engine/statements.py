@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from catalog import ErrorKind, LakehouseError
 
 from . import Statement, StatementKind
-from .parser import Token, tokenize
+from .parser import tokenize
 
 _NOT_YET = {"UPDATE": "UPDATE", "MERGE_INTO": "MERGE INTO", "ALTER": "ALTER", "MULTI": "PIVOT as a statement"}
 _NOT_YET_HINT = {"MULTI": " Write FROM (PIVOT … ON … IN (…) USING …) instead."}
@@ -180,7 +180,14 @@ def _insert(reader: _Reader) -> Dissected:
     reader.accept("into")
     target = reader.name()
     columns = None
-    if reader.word == "(" and reader.tokens[reader.at + 1].word not in {"select", "from", "with", "values", "table", "("}:
+    if reader.word == "(" and reader.tokens[reader.at + 1].word not in {
+        "select",
+        "from",
+        "with",
+        "values",
+        "table",
+        "(",
+    }:
         columns = _column_list(reader)
     by_name = reader.accept("by", "name")
     reader.accept("by", "position")
@@ -195,9 +202,7 @@ def _insert(reader: _Reader) -> Dissected:
     if prefix and reader.word == "with":
         raise _unsupported("INSERT with two WITH clauses")
     source = f"{prefix}{reader.rest()}"
-    return reader.statement(
-        StatementKind.INSERT, target=target, columns=columns, by_name=by_name, source_sql=source
-    )
+    return reader.statement(StatementKind.INSERT, target=target, columns=columns, by_name=by_name, source_sql=source)
 
 
 def _prefix(reader: _Reader, verb: str) -> str:
@@ -396,8 +401,3 @@ def _explain_options(words: list[str]) -> list[str]:
         else:
             raise _unsupported("This option of EXPLAIN", " It takes ANALYZE, FORMAT TEXT and FORMAT JSON.")
     return options
-
-
-def is_query_token(token: Token) -> bool:
-    """Whether a token can begin a query."""
-    return token.word in {"select", "from", "with", "values", "table", "(", "describe", "show", "summarize", "pivot"}
