@@ -121,9 +121,10 @@ def test_use_cases_and_the_engine_know_nothing_of_flight():
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
-def test_all_lists_the_public_names_sorted(package: str):
+def test_all_lists_the_public_names_once(package: str):
+    """The linter sees to their order (RUF022)."""
     module = importlib.import_module(package)
-    assert list(module.__all__) == sorted(set(module.__all__))
+    assert len(module.__all__) == len(set(module.__all__))
     assert not [public for public in module.__all__ if not hasattr(module, public)]
 
 

@@ -14,7 +14,9 @@ UTC = "UTC"
 
 
 def dataset(**kinds: pa.DataType | pa.Field) -> pa.Schema:
-    fields = [kind.with_name(name) if isinstance(kind, pa.Field) else pa.field(name, kind) for name, kind in kinds.items()]
+    fields = [
+        kind.with_name(name) if isinstance(kind, pa.Field) else pa.field(name, kind) for name, kind in kinds.items()
+    ]
     return storable_schema(pa.schema(fields))
 
 
@@ -185,7 +187,10 @@ BROKEN = {
     ),
     "an index beyond the dictionary": pa.DictionaryArray.from_arrays(pa.array([7]), pa.array(["a"]), safe=False),
     "offsets that fall": pa.Array.from_buffers(
-        pa.list_(pa.int8()), 3, [None, pa.py_buffer(np.array([0, 2, 1, 2], np.int32))], children=[pa.array([1, 2], pa.int8())]
+        pa.list_(pa.int8()),
+        3,
+        [None, pa.py_buffer(np.array([0, 2, 1, 2], np.int32))],
+        children=[pa.array([1, 2], pa.int8())],
     ),
     "a time beyond the day": pa.array([86_400_000_000]).view(pa.time64("us")),
     "a decimal beyond its precision": pa.Array.from_buffers(

@@ -208,7 +208,7 @@ def test_an_upload_that_fails_says_so_and_frees_its_parts(s3_place, proxy):
 
 
 def test_an_upload_holds_a_bounded_number_of_parts(s3_place, proxy):
-    """One part in flight, one waiting, one being filled: the writer blocks until the first is through."""
+    """With room for one part in flight, the next is handed over only when that one is through."""
     store = replace(s3_place, endpoint=proxy.endpoint).store(StoreSettings(part_bytes=PART_BYTES, upload_concurrency=1))
 
     with store.open_upload("key") as upload:

@@ -77,7 +77,10 @@ KEPT = [
     pa.array([[None], None, []], pa.list_(pa.null())),
     pa.array([{"a": 1, "b": [{"c": "x"}]}, None, {"a": None, "b": []}]),
     pa.array([[("k", 1), ("l", None)], None, []], pa.map_(pa.string(), pa.int32())),
-    pa.array([[(1, [{"x": [("k", 1)]}])], None, []], pa.map_(pa.int8(), pa.list_(pa.struct([("x", pa.map_(pa.string(), pa.int8()))])))),
+    pa.array(
+        [[(1, [{"x": [("k", 1)]}])], None, []],
+        pa.map_(pa.int8(), pa.list_(pa.struct([("x", pa.map_(pa.string(), pa.int8()))]))),
+    ),
 ]
 WIDENED = [
     (pa.array(["", None, "x"], pa.large_string()), pa.string()),
@@ -160,7 +163,9 @@ def named(types: list) -> list[str]:
 def test_a_kept_type_comes_out_of_the_engine_as_it_went_in(array, tmp_path):
     batch, path = stored(array, tmp_path)
     result = from_duckdb(path)
-    assert fingerprint(pa.schema([("x", batch["x"].type)])) == fingerprint(storable_schema(pa.schema([("x", array.type)])))
+    assert fingerprint(pa.schema([("x", batch["x"].type)])) == fingerprint(
+        storable_schema(pa.schema([("x", array.type)]))
+    )
     assert not physical_differs(batch["x"].type)
     assert same_type(result.type, batch.schema.field("x").type)
     assert same(result, array)

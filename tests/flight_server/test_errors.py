@@ -245,6 +245,20 @@ def test_a_long_text_with_lines_reaches_both_clients_whole(server, client):
         assert text in str(raised.value)
 
 
+def test_an_error_in_mid_stream_reaches_adbc_by_its_text(server):
+    """The driver makes every error of a stream UNKNOWN, and drops the trailers; the text has our code all the same."""
+    server.error = LakehouseError(ErrorKind.TIMEOUT, "statement_timeout", "Too slow.")
+    info = fl.FlightInfo(SCHEMA, fl.FlightDescriptor.for_command(b"x"), [fl.FlightEndpoint(b"stream", [])], -1, -1)
+    uri = f"grpc://127.0.0.1:{server.port}"
+    with dbapi.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.adbc_read_partition(info.serialize())
+        with pytest.raises(
+            adbc_driver_manager.Error, match="DeadlineExceeded desc = statement_timeout: Too slow"
+        ) as raised:
+            cursor.fetchall()
+    assert_clean(str(raised.value))
+
+
 def test_closing_a_guarded_stream_closes_what_it_guards():
     closed = []
 

@@ -24,6 +24,7 @@ from flight_server.plain_commands import (
             PlainQuery("q", (1, 2.5, "x", True, None), "ndjson", {"lake": 12}),
         ),
         (b'{"sql": "q", "params": [], "format": null}', PlainQuery("q", ())),
+        (b'{"sql": "q", "read_only": true}', PlainQuery("q", read_only=True)),
         (b'{"dataset": "a.b"}', PlainPut("a.b", "create_append")),
         (
             b'{"dataset": "t", "mode": "overwrite", "idempotency_key": "k", "explicit_commit": true}',

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from catalog import ErrorKind, LakehouseError
@@ -93,6 +95,13 @@ def test_a_ticket_expires():
     assert raised.value.kind is ErrorKind.NOT_FOUND
     with pytest.raises(LakehouseError, match="handle_expired"):
         Signer(KEY, clock=lambda: 11.0).open_handle(Signer(KEY).seal_handle(PreparedHandle("q", False, 10)))
+
+
+def test_a_ticket_can_be_renewed_while_it_is_valid(signer):
+    renewed = signer.renew_ticket(signer.seal_ticket(TICKET), 2000)
+    assert signer.open_ticket(renewed) == replace(TICKET, expires_at=2000)
+    with pytest.raises(LakehouseError, match="ticket_expired"):
+        signer.renew_ticket(signer.seal_ticket(replace(TICKET, expires_at=1)), 2000)
 
 
 def test_a_sealed_value_is_never_taken_for_a_command(signer):

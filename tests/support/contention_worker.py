@@ -33,7 +33,7 @@ def main() -> None:
     work = json.loads(sys.argv[1])
     store = CountingStore(LocalStore(work["path"]) if "path" in work else S3Place(**work["place"]).store())
     with Lake.open(
-        "lake", store, commit=CommitSettings(deadline_seconds=60, backoff_max_seconds=0.5), single_writer=True
+        "lake", store, commit=CommitSettings(deadline_seconds=60, backoff_max_seconds=0.1), single_writer=True
     ) as lake:
         print("ready", flush=True)
         sys.stdin.readline()
