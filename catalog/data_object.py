@@ -7,19 +7,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .errors import ErrorKind, LakehouseError
 from .physical import to_parquet, written_schema
 from .schema import field_id
 from .settings import WriterSettings
 from .statistics import object_statistics
-from .store import ObjectInfo, ObjectStore, PreconditionFailedError, StoreError, Upload
+from .store import ObjectInfo, ObjectStore, PreconditionFailedError, Upload
 
 SCHEMA_ID = 0
 """Datasets have one schema so far."""
 
 
 class DataObjectWriter:
-    """A Parquet object that grows by one row group at a time. For one thread."""
+    """A Parquet object that grows by one row group at a time. For one thread; its methods raise StoreError."""
 
     def __init__(self, store: ObjectStore, key: str, epoch: int, schema: pa.Schema, settings: WriterSettings) -> None:
         self._store = store
@@ -28,21 +27,12 @@ class DataObjectWriter:
         self._schema = schema
         self._footers: list[pq.FileMetaData] = []
         self._nan_columns: set[int] = set()
+        self._sink = _UploadFile(store.open_upload(key))
         try:
-            self._sink = _UploadFile(store.open_upload(key))
-        except StoreError as error:
-            raise store_unavailable(error) from error
-        self._parquet = pq.ParquetWriter(
-            self._sink,
-            written_schema(schema),
-            metadata_collector=self._footers,
-            compression=settings.compression,
-            compression_level=settings.compression_level if settings.compression == "zstd" else None,
-            write_page_index=True,
-            # Up to 18 digits are then plain integers: smaller, and faster to read.
-            store_decimal_as_integer=True,
-            store_schema=False,
-        )
+            self._parquet = self._open_parquet(settings)
+        except BaseException:
+            self._sink.discard()
+            raise
 
     @property
     def bytes(self) -> int:
@@ -50,29 +40,15 @@ class DataObjectWriter:
         return self._sink.bytes
 
     def write(self, table: pa.Table) -> None:
-        """Append the rows as one row group.
-
-        Raises:
-            LakehouseError: store_unavailable.
-        """
+        """Append the rows as one row group."""
         self._note_nans(table)
         batches = [to_parquet(batch) for batch in table.to_batches()]
-        try:
-            self._parquet.write_table(pa.Table.from_batches(batches), row_group_size=table.num_rows)
-        except StoreError as error:
-            raise store_unavailable(error) from error
+        self._parquet.write_table(pa.Table.from_batches(batches), row_group_size=table.num_rows)
 
     def close(self) -> dict[str, Any]:
-        """Publish the object and return its row of OBJECTS.
-
-        Raises:
-            LakehouseError: store_unavailable.
-        """
-        try:
-            self._parquet.close()
-            info = self._complete()
-        except StoreError as error:
-            raise store_unavailable(error) from error
+        """Publish the object and return its row of OBJECTS."""
+        self._parquet.close()
+        info = self._complete()
         (footer,) = self._footers
         return {
             "key": self._key,
@@ -90,6 +66,19 @@ class DataObjectWriter:
         self._sink.discard()
         with suppress(Exception):
             self._parquet.close()
+
+    def _open_parquet(self, settings: WriterSettings) -> pq.ParquetWriter:
+        return pq.ParquetWriter(
+            self._sink,
+            written_schema(self._schema),
+            metadata_collector=self._footers,
+            compression=settings.compression,
+            compression_level=settings.compression_level if settings.compression == "zstd" else None,
+            write_page_index=True,
+            # Up to 18 digits are then plain integers: smaller, and faster to read.
+            store_decimal_as_integer=True,
+            store_schema=False,
+        )
 
     def _complete(self) -> ObjectInfo:
         try:
@@ -130,8 +119,3 @@ class _UploadFile:
     def discard(self) -> None:
         self._discarded = True
         self.upload.abort()
-
-
-def store_unavailable(error: StoreError) -> LakehouseError:
-    """Return what the sender of rows is told when the store fails."""
-    return LakehouseError(ErrorKind.UNAVAILABLE, "store_unavailable", f"the rows could not be stored: {error}")

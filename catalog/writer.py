@@ -23,7 +23,7 @@ from .paths import data_key
 from .row_groups import Chunk, RowGroupBuffer
 from .schema import DEFAULT_LIMITS
 from .settings import WriterSettings
-from .store import ObjectStore
+from .store import ObjectStore, StoreError
 
 MAX_DEFAULT_THREADS = 4
 """More encoders than these are not kept busy by one stream, and would make row groups small."""
@@ -126,41 +126,56 @@ class DatasetWriter:
         for worker in self._workers:
             worker.join()
 
-    def _open(self, first: Chunk) -> DataObjectWriter:
-        key = data_key(self._dataset_id, self._epoch, first.number)
+    def _open(self, number: int) -> DataObjectWriter:
+        key = data_key(self._dataset_id, self._epoch, number)
         return DataObjectWriter(self._store, key, self._epoch, self._schema, self._settings)
 
     def _write_alone(self, chunk: Chunk) -> None:
-        target = self._open(chunk)
         try:
-            target.write(chunk.table)
-            self._objects.append((chunk.number, target.close()))
-        except BaseException:
-            target.abort()
-            raise
+            target = self._open(chunk.number)
+            try:
+                target.write(chunk.table)
+                self._objects.append((chunk.number, target.close()))
+            except BaseException:
+                target.abort()
+                raise
+        except StoreError as error:
+            raise _store_unavailable(error) from error
 
     def _work(self) -> None:
         try:
-            while (chunk := self._queue.get()) is not None:
-                self._write_object(chunk)
+            while self._write_object():
+                pass
+        except StoreError as error:
+            self._queue.fail(_store_unavailable(error))
         except BaseException as error:  # noqa: BLE001 - the caller's thread raises it
             self._queue.fail(error)
 
-    def _write_object(self, first: Chunk) -> None:
-        """Write one object from the queue: until it is large enough, or there is no more."""
-        target = self._open(first)
+    def _write_object(self) -> bool:
+        """Write one object from the queue, until it is large enough or there is no more; False if there was nothing."""
+        target, number = None, 0
         try:
-            number, chunk = first.number, first
-            while True:
+            while target is None or target.bytes < self._settings.target_object_bytes:
+                chunk = self._queue.get()
+                if chunk is None:
+                    break
+                if target is None:
+                    target, number = self._open(chunk.number), chunk.number
                 target.write(chunk.table)
                 self._queue.done(chunk)
-                if target.bytes >= self._settings.target_object_bytes or (following := self._queue.get()) is None:
-                    break
-                chunk = following
+                del chunk  # or its rows would stay in memory while this waits for the next
+            if target is None:
+                return False
             if self._queue.has_failed:
                 target.abort()
             else:
                 self._objects.append((number, target.close()))
+            return True
         except BaseException:
-            target.abort()
+            if target is not None:
+                target.abort()
             raise
+
+
+def _store_unavailable(error: StoreError) -> LakehouseError:
+    return LakehouseError(ErrorKind.UNAVAILABLE, "store_unavailable", f"The rows could not be stored: {error}.")

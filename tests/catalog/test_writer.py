@@ -1,0 +1,355 @@
+"""The writer stores every row once, in order where it says so, in bounded memory, and cleans up after itself."""
+
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from catalog import (
+    DatasetWriter,
+    ErrorKind,
+    IfAbsent,
+    LakehouseError,
+    LocalStore,
+    MemoryStore,
+    ObjectInfo,
+    PreconditionFailedError,
+    StoreUnavailableError,
+    Upload,
+    WriterSettings,
+    cast_batch,
+    storable_schema,
+)
+from catalog.model import OBJECTS
+
+MIB = 1 << 20
+SCHEMA = storable_schema(pa.schema([("n", pa.int64()), ("s", pa.string())]))
+LIMIT = 60
+"""Seconds after which a thread that should have ended counts as stuck."""
+
+
+def rows(start: int, count: int) -> pa.RecordBatch:
+    numbers = np.arange(start, start + count)
+    return pa.RecordBatch.from_arrays([pa.array(numbers), pa.array(numbers).cast(pa.string())], schema=SCHEMA)
+
+
+def write(store, batches, **settings) -> pa.Table:
+    with DatasetWriter(store, "dataset", 3, SCHEMA, WriterSettings(**settings)) as writer:
+        for batch in batches:
+            writer.write(batch)
+        objects = writer.close()
+        assert writer.rows == sum(batch.num_rows for batch in batches)
+        assert writer.bytes == sum(objects["bytes"].to_pylist())
+    return objects
+
+
+def read(store, objects: pa.Table) -> list[int]:
+    numbers: list[int] = []
+    for row in objects.select(["key", "rows", "bytes", "etag"]).to_pylist():
+        blob = store.get(row["key"])
+        assert (len(blob.data), blob.etag) == (row["bytes"], row["etag"])
+        table = pq.read_table(io.BytesIO(blob.data))
+        assert table.num_rows == row["rows"]
+        assert table["s"].cast(pa.int64()).equals(table["n"])
+        numbers += table["n"].to_pylist()
+    return numbers
+
+
+@pytest.fixture(params=["memory", "local"])
+def store(request, tmp_path):
+    return MemoryStore() if request.param == "memory" else LocalStore(tmp_path, fsync=False)
+
+
+def test_a_small_ingest_is_one_object_written_without_a_thread(store):
+    before = threading.active_count()
+    with DatasetWriter(store, "dataset", 3, SCHEMA) as writer:
+        writer.write(rows(0, 10))
+        writer.write(rows(10, 0))
+        writer.write(rows(10, 5))
+        assert threading.active_count() == before
+        objects = writer.close()
+    assert objects.schema.equals(OBJECTS)
+    assert objects.select(["rows", "epoch", "added_version", "schema_id"]).to_pylist() == [
+        {"rows": 15, "epoch": 3, "added_version": 0, "schema_id": 0}
+    ]
+    assert objects["key"][0].as_py().startswith("data/dataset/e3/")
+    assert read(store, objects) == list(range(15))
+
+
+@pytest.mark.parametrize("batches", [[], [rows(0, 0)]], ids=["no batch", "an empty batch"])
+def test_no_rows_make_no_object(store, batches):
+    objects = write(store, batches)
+    assert objects.num_rows == 0
+    assert objects.schema.equals(OBJECTS)
+    assert list(store.list("")) == []
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000, 4096, 50_000])
+def test_one_encoder_keeps_the_order_of_the_stream_over_many_objects(store, size):
+    count = min(50_000, size * 300)
+    batches = [rows(i, min(size, count - i)) for i in range(0, count, size)]
+    objects = write(store, batches, threads=1, row_group_rows=5000, target_object_bytes=MIB)
+    assert read(store, objects) == list(range(count))
+
+
+def test_several_encoders_store_every_row_once_in_objects_of_ascending_rows(store):
+    batches = [rows(i, 1000) for i in range(0, 200_000, 1000)]
+    objects = write(store, batches, threads=3, row_group_rows=2000)
+    numbers = read(store, objects)
+    assert sorted(numbers) == list(range(200_000))
+    assert 1 <= objects.num_rows <= 3
+    firsts = []
+    for key in objects["key"].to_pylist():
+        found = pq.read_table(io.BytesIO(store.get(key).data))["n"].to_numpy()
+        assert (np.diff(found) > 0).all()
+        firsts.append(found[0])
+    assert firsts == sorted(firsts)
+
+
+def test_an_object_is_closed_at_its_target_size(store):
+    noise = np.random.default_rng(1)
+    schema = storable_schema(pa.schema([("b", pa.binary())]))
+    batches = [
+        pa.RecordBatch.from_arrays([pa.array([noise.bytes(1000) for _ in range(500)])], schema=schema) for _ in range(8)
+    ]
+    settings = WriterSettings(threads=1, target_object_bytes=MIB, row_group_bytes=MIB)
+    with DatasetWriter(store, "dataset", 0, schema, settings) as writer:
+        for batch in batches:
+            writer.write(batch)
+        objects = writer.close()
+    assert objects.num_rows in {3, 4}
+    assert all(size < 2.5 * MIB for size in objects["bytes"].to_pylist())
+
+
+@pytest.mark.parametrize("limit", [{"row_group_rows": 1000}, {"row_group_bytes": MIB}], ids=str)
+def test_row_groups_keep_to_both_limits(limit):
+    store = MemoryStore()
+    objects = write(store, [rows(0, 200_000)], threads=1, **limit)
+    footer = pq.ParquetFile(io.BytesIO(store.get(objects["key"][0].as_py()).data)).metadata
+    groups = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+    assert sum(groups) == 200_000
+    assert len(groups) > 2
+    assert max(groups) <= 1000 if "row_group_rows" in limit else max(groups) * 16 <= 1.1 * MIB
+    assert min(groups[:-1]) > 0.9 * max(groups)
+
+
+def test_the_parquet_is_what_the_documents_say():
+    store = MemoryStore()
+    objects = write(store, [rows(0, 10)])
+    footer = pq.ParquetFile(io.BytesIO(store.get(objects["key"][0].as_py()).data)).metadata
+    column = footer.row_group(0).column(0)
+    assert column.compression == "ZSTD"
+    assert column.has_offset_index
+    assert column.has_column_index
+    assert footer.metadata is None
+
+
+@pytest.mark.parametrize("codec", ["zstd", "snappy", "lz4", "none"])
+def test_every_codec_of_the_settings_works(codec):
+    store = MemoryStore()
+    assert read(store, write(store, [rows(0, 100)], compression=codec)) == list(range(100))
+
+
+def test_a_stream_of_single_rows_is_not_held_as_single_batches():
+    with DatasetWriter(MemoryStore(), "d", 0, SCHEMA) as writer:
+        for i in range(10_000):
+            writer.write(rows(i, 1))
+        held = writer._buffer
+        assert len(held._batches) + len(held._small) < 200
+        assert writer.close()["rows"].to_pylist() == [10_000]
+
+
+class GatedStore(MemoryStore):
+    """Uploads wait at their first write until the gate opens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.uploads: list[Upload] = []
+
+    def open_upload(self, key: str) -> Upload:
+        upload = super().open_upload(key)
+        plain_write = upload.write
+
+        def write(data: bytes | memoryview) -> None:
+            assert self.gate.wait(LIMIT)
+            plain_write(data)
+
+        upload.write = write
+        self.uploads.append(upload)
+        return upload
+
+
+def test_the_sender_waits_while_too_many_bytes_are_under_way():
+    store = GatedStore()
+    settings = WriterSettings(threads=2, queue_bytes=3 * MIB)
+    taken: list[int] = []
+    over = threading.Event()
+    batch = rows(0, 10_000)
+
+    def send() -> None:
+        with DatasetWriter(store, "d", 0, SCHEMA, settings) as writer:
+            for _ in range(100):
+                writer.write(batch)
+                taken.append(batch.nbytes)
+                if sum(taken) > 2 * settings.queue_bytes:
+                    over.set()
+            writer.close()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    # Nothing tells that a thread has come to wait: that it does not go on is seen only by looking for a while.
+    assert not over.wait(0.5)
+    assert sum(taken) <= settings.queue_bytes + batch.nbytes
+    store.gate.set()
+    sender.join(LIMIT)
+    assert len(taken) == 100
+
+
+class FailingStore(MemoryStore):
+    """Fails one kind of call of an upload, from the n-th byte or at once."""
+
+    def __init__(self, step: str, after_bytes: int = 0) -> None:
+        super().__init__()
+        self.step = step
+        self.after_bytes = after_bytes
+        self.aborted = 0
+        self.opened = 0
+
+    def open_upload(self, key: str) -> Upload:
+        self.opened += 1
+        if self.step == "open":
+            raise StoreUnavailableError("no")
+        upload = super().open_upload(key)
+        plain_write, plain_abort, written = upload.write, upload.abort, [0]
+
+        def write(data: bytes | memoryview) -> None:
+            written[0] += len(data)
+            if self.step == "write" and written[0] > self.after_bytes:
+                raise StoreUnavailableError("no")
+            plain_write(data)
+
+        def complete() -> ObjectInfo:
+            raise StoreUnavailableError("no")
+
+        def abort() -> None:
+            self.aborted += 1
+            plain_abort()
+
+        upload.write, upload.abort = write, abort
+        if self.step == "complete":
+            upload.complete = complete
+        return upload
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    with pytest.raises(LakehouseError) as caught:
+        yield
+    assert (caught.value.kind, caught.value.code) == (ErrorKind.UNAVAILABLE, "store_unavailable")
+
+
+@pytest.mark.parametrize("step", ["open", "write", "complete"])
+def test_a_store_that_fails_fails_a_small_ingest_at_close(step):
+    store = FailingStore(step)
+    with DatasetWriter(store, "d", 0, SCHEMA) as writer:
+        writer.write(rows(0, 10))
+        with refused():
+            writer.close()
+    assert list(store.list("")) == []
+    assert step == "open" or store.aborted >= 1
+
+
+@pytest.mark.parametrize(("step", "after"), [("open", 0), ("write", 0), ("write", 100_000), ("complete", 0)])
+def test_a_store_that_fails_in_a_worker_fails_a_later_call(step, after):
+    store = FailingStore(step, after)
+    threads = threading.active_count()
+    with refused(), DatasetWriter(store, "d", 0, SCHEMA, WriterSettings(threads=2, queue_bytes=3 * MIB)) as writer:
+        for i in range(100):
+            writer.write(rows(i * 10_000, 10_000))
+        writer.close()
+    assert threading.active_count() == threads
+    assert list(store.list("")) == []
+    assert step == "open" or store.aborted >= store.opened
+
+
+def test_a_failure_of_the_callers_own_aborts_what_is_open_and_publishes_nothing():
+    store = FailingStore("never")
+    threads = threading.active_count()
+    settings = WriterSettings(threads=2, queue_bytes=3 * MIB)
+    with pytest.raises(ZeroDivisionError), DatasetWriter(store, "d", 0, SCHEMA, settings) as writer:
+        for i in range(50):
+            writer.write(rows(i * 10_000, 10_000))
+        raise ZeroDivisionError
+    assert threading.active_count() == threads
+    assert list(store.list("")) == []
+    assert store.aborted == store.opened > 0
+    writer.abort()
+
+
+def test_objects_that_were_finished_before_a_failure_are_left_alone():
+    store = MemoryStore()
+    settings = WriterSettings(threads=1, row_group_rows=100_000, target_object_bytes=MIB)
+    noise = np.random.default_rng(1)
+    with pytest.raises(ZeroDivisionError), DatasetWriter(store, "d", 0, SCHEMA, settings) as writer:
+        while not list(store.list("")):
+            numbers = pa.array(noise.integers(0, 2**60, 100_000))
+            writer.write(pa.RecordBatch.from_arrays([numbers, numbers.cast(pa.string())], schema=SCHEMA))
+        raise ZeroDivisionError
+    assert len(list(store.list(""))) >= 1
+
+
+class ForgetfulStore(MemoryStore):
+    """Publishes an object and answers as if somebody else had: what a retry after a lost answer sees."""
+
+    def __init__(self, *, foreign: bool) -> None:
+        super().__init__()
+        self.foreign = foreign
+
+    def open_upload(self, key: str) -> Upload:
+        upload = super().open_upload(key)
+        plain_complete = upload.complete
+
+        def complete() -> ObjectInfo:
+            if self.foreign:
+                self.put(key, b"another", IfAbsent())
+            else:
+                plain_complete()
+            raise PreconditionFailedError(key)
+
+        upload.complete = complete
+        return upload
+
+
+def test_an_upload_whose_answer_was_lost_counts_if_the_object_is_ours():
+    store = ForgetfulStore(foreign=False)
+    assert read(store, write(store, [rows(0, 10)])) == list(range(10))
+    with refused():
+        write(ForgetfulStore(foreign=True), [rows(0, 10)])
+
+
+def test_every_kind_of_column_survives_several_row_groups_and_threads():
+    kinds = {
+        "i": pa.array([(1, 2, 3000), None], pa.month_day_nano_interval()),
+        "l": pa.array([[1, None], None], pa.list_(pa.int8(), 2)),
+        "d": pa.array(["a", None]).dictionary_encode(),
+        "n": pa.nulls(2),
+    }
+    batch = pa.record_batch(list(kinds.values()), list(kinds))
+    schema = storable_schema(batch.schema)
+    store = MemoryStore()
+    with DatasetWriter(store, "d", 0, schema, WriterSettings(threads=2, row_group_rows=3)) as writer:
+        for _ in range(10):
+            writer.write(cast_batch(batch, schema))
+        objects = writer.close()
+    tables = [pq.read_table(io.BytesIO(store.get(key).data)) for key in objects["key"].to_pylist()]
+    found = pa.concat_tables(tables).to_pylist()
+    assert sorted(map(str, found)) == sorted(
+        10 * [str({"i": {"months": 1, "days": 2, "micros": 3}, "l": [1, None], "d": "a", "n": None})]
+        + 10 * [str(dict.fromkeys(kinds))]
+    )
