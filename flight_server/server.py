@@ -242,6 +242,8 @@ def _server_info(engine: Engine, settings: ServerSettings) -> ServerInfo:
         name="Arrow Lakehouse",
         version=version("arrow-lakehouse"),
         engine=engine.info(),
+        statement_timeout_seconds=settings.engine.statement_timeout_seconds,
+        max_sql_bytes=settings.engine.max_sql_bytes,
         transaction_idle_seconds=settings.sessions.idle_seconds,
         max_columns=settings.writer.max_columns,
     )

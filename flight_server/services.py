@@ -16,7 +16,7 @@ from .middleware import current_call
 from .queries import Queries
 from .running import RunningQueries
 from .sessions import Session, Sessions
-from .settings import FlightSettings, SessionSettings
+from .settings import EngineSettings, FlightSettings, SessionSettings
 from .statements import Caller, Statements
 from .targets import Defaults, MountedLake
 from .tickets import Signer
@@ -25,10 +25,11 @@ from .updates import Updates
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """The settings that the server takes: its own, and the limits of what it writes."""
+    """The settings that the server takes: its own, and the limits of what it runs and writes."""
 
     flight: FlightSettings
     sessions: SessionSettings
+    engine: EngineSettings
     writer: WriterSettings
 
 

@@ -25,7 +25,9 @@ class FlightSettings(BaseModel):
         default=0.1, gt=0, description="How often running calls are asked whether their client has gone away."
     )
     drain_seconds: float = Field(
-        default=10.0, gt=0, description="How long running calls may finish when the server stops, before it cancels them."
+        default=10.0,
+        gt=0,
+        description="How long running calls may finish when the server stops, before it cancels them.",
     )
     max_parameter_bytes: int = Field(default=_MIB, ge=1024, description="Bytes of the parameters of one statement.")
 
@@ -56,7 +58,9 @@ class EngineSettings(BaseModel):
     spill_directory: Path | None = Field(default=None, description="Folder for spilling; None uses a temporary one.")
     spill_bytes: int = Field(default=16 * 1024 * _MIB, ge=0, description="Bytes that one statement may spill to disk.")
     statement_timeout_seconds: float = Field(
-        default=300.0, gt=0, description="A statement stops when it has worked for longer; waiting readers do not count."
+        default=300.0,
+        gt=0,
+        description="A statement stops when it has worked for longer; waiting readers do not count.",
     )
     stall_seconds: float = Field(
         default=300.0, gt=0, description="A result ends when nobody has read from it for so long."
@@ -67,7 +71,9 @@ class EngineSettings(BaseModel):
     max_sql_bytes: int = Field(default=4 * _MIB, ge=1024, description="Bytes of one statement's text.")
     message_bytes: int = Field(default=2 * _MIB, ge=65536, description="Bytes of one record batch on the wire.")
     max_row_message_bytes: int = Field(
-        default=15 * _MIB, ge=65536, description="Bytes of a record batch that is a single row; a larger row is refused."
+        default=15 * _MIB,
+        ge=65536,
+        description="Bytes of a record batch that is a single row; a larger row is refused.",
     )
     max_listed_datasets: int = Field(
         default=10_000, ge=1, description="Datasets that the information schema can show in one statement."

@@ -100,7 +100,9 @@ class Uploads:
         mode = _INGEST_MODES.get((command.if_not_exist, command.if_exists))
         if mode is None:
             raise LakehouseError(
-                ErrorKind.INVALID_ARGUMENT, "malformed_command", "This ingest can do nothing: both options say fail."
+                ErrorKind.INVALID_ARGUMENT,
+                "malformed_command",
+                "An ingest must create, append or replace: this pair of options does neither.",
             )
         with self._slot(), self._services.caller(context, command.transaction_id) as caller:
             parts = [

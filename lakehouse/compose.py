@@ -77,7 +77,8 @@ class FlightTower:
     @staticmethod
     def _listen(lakes: dict[str, MountedLake], engine: Engine, settings: Settings) -> FlightServer:
         try:
-            return FlightServer(lakes, engine, ServerSettings(settings.flight, settings.sessions, settings.writer))
+            parts = ServerSettings(settings.flight, settings.sessions, settings.engine, settings.writer)
+            return FlightServer(lakes, engine, parts)
         except (OSError, pa.ArrowException) as error:
             raise _cannot_listen("flight", settings.flight.host, settings.flight.port, error) from error
 
