@@ -192,13 +192,13 @@ def plan_destination(
     """Decide, before a row is read, which dataset and schema the rows get.
 
     Raises:
-        LakehouseError: ``dataset_exists``, ``dataset_not_found``, or a schema that does not fit.
+        LakehouseError: ``dataset_already_exists``, ``dataset_not_found``, or a schema that does not fit.
     """
     entry = snapshot.find(request.target.name)
     replayable = request.idempotency_key or request.producer
     if request.mode is IngestMode.CREATE and entry is not None and not replayable:
         raise LakehouseError(
-            ErrorKind.ALREADY_EXISTS, "dataset_exists", f'There is a dataset "{request.target.name}" already.'
+            ErrorKind.ALREADY_EXISTS, "dataset_already_exists", f'There is a dataset "{request.target.name}" already.'
         )
     if request.mode is IngestMode.APPEND and entry is None:
         raise LakehouseError(ErrorKind.NOT_FOUND, "dataset_not_found", f'There is no dataset "{request.target.name}".')
