@@ -8,18 +8,18 @@ query reads again, stay in memory as they were asked for.
 import os
 import tempfile
 import threading
+import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from .errors import ErrorKind, LakehouseError
+from .local_files import Descriptor
 from .settings import CacheSettings
 from .store import ObjectStore, StoreError, StoreUnavailableError
 
-_BIG_TEMPORARY = Path("/var/tmp")  # noqa: S108 - /tmp may be memory; a nameless file cannot be guessed
 BlockName = tuple[str, str, int]
 """Key, etag and number of a block."""
 
@@ -49,10 +49,6 @@ class BlockCache:
             data = self._read_blocks(key, etag, size, offset, end)
             self._small.put(name, data)
         return data
-
-    def close(self) -> None:
-        """Free the disk."""
-        self._slots.close()
 
     def _read_blocks(self, key: str, etag: str, size: int, offset: int, end: int) -> bytes:
         """Assemble a range: from the disk, from what others are fetching, and from GETs of our own for the rest."""
@@ -152,7 +148,7 @@ class _Slots:
 
     def __init__(self, settings: CacheSettings) -> None:
         self._block_bytes = settings.block_bytes
-        self._file = _nameless_file(settings.directory)
+        self._file = _nameless_file(settings.directory or _default_directory())
         self._count = max(1, settings.limit_bytes // settings.block_bytes)
         self._free: list[int] = []
         self._used = 0
@@ -167,7 +163,7 @@ class _Slots:
                 return None
             self._slots.move_to_end(name)
         length = window.stop - window.start
-        data = os.pread(self._file.fileno(), length, slot.number * self._block_bytes + window.start)
+        data = os.pread(self._file.number, length, slot.number * self._block_bytes + window.start)
         with self._lock:  # the block may have been evicted and its slot written over in the meantime
             return data if self._slots.get(name) is slot and len(data) == length else None
 
@@ -175,7 +171,7 @@ class _Slots:
         """Keep a block, in place of the one that was not used for longest. A full disk only means not to keep it."""
         slot = self._take_slot()
         try:
-            kept = os.pwrite(self._file.fileno(), block, slot.number * self._block_bytes) == len(block)
+            kept = os.pwrite(self._file.number, block, slot.number * self._block_bytes) == len(block)
         except OSError:
             kept = False
         with self._lock:
@@ -193,23 +189,25 @@ class _Slots:
                 return _Slot(self._used - 1)
             return _Slot(self._slots.popitem(last=False)[1].number)
 
-    def close(self) -> None:
-        self._file.close()
+
+def _default_directory() -> Path:
+    disk = Path("/var/tmp")  # noqa: S108 - on many systems /tmp is memory; the file has no name there anyway
+    return disk if disk.is_dir() else Path(tempfile.gettempdir())
 
 
-def _nameless_file(directory: Path | None) -> BinaryIO:
-    if directory is None and _BIG_TEMPORARY.is_dir():
-        directory = _BIG_TEMPORARY
+def _nameless_file(directory: Path) -> Descriptor:
     try:
-        if directory is not None:
-            directory.mkdir(parents=True, exist_ok=True)
-        return cast("BinaryIO", tempfile.TemporaryFile(dir=directory, buffering=0))
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"lakehouse-blocks-{uuid.uuid4().hex}"
+        file = Descriptor(str(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        path.unlink()
     except OSError as error:
         raise LakehouseError(
             ErrorKind.INVALID_ARGUMENT,
             "invalid_cache_directory",
             f"The cache's folder is not usable: {error.strerror}.",
         ) from error
+    return file
 
 
 def _runs(numbers: list[int]) -> Iterator[range]:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .keys import RESERVED, check_key, check_prefix
-from .local_errors import failure
+from .local_errors import failure, unavailable
 from .local_files import Descriptor, Draft, OpenFiles, ReplaceLock, sweep_drafts
 from .local_upload import LocalUpload
 from .store import (
@@ -49,7 +49,7 @@ class LocalStore:
         try:
             Path(self._root).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise failure(error) from error
+            raise unavailable(error) from error
         with suppress(OSError):  # the folder above may not be ours to open
             self._sync_folder(str(Path(self._root).parent))
         sweep_drafts(self._drafts)

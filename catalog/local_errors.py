@@ -13,6 +13,8 @@ _REASONS = {
     errno.EROFS: "it is read-only",
     errno.EMFILE: "too many files are open",
     errno.ENFILE: "too many files are open",
+    errno.ENOTDIR: "its path leads through a file",
+    errno.EEXIST: "its path is a file",
     errno.ETIMEDOUT: "another process holds its lock",
 }
 
@@ -23,5 +25,10 @@ def failure(error: OSError, key: str | None = None) -> StoreError:
         return ObjectNotFoundError(key)
     if error.errno in {errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EILSEQ}:
         return InvalidKeyError("the file system cannot hold this key")
+    return unavailable(error)
+
+
+def unavailable(error: OSError) -> StoreUnavailableError:
+    """Say why the folder cannot be used, whatever key it was about."""
     reason = _REASONS.get(error.errno or 0, "the file system failed")
     return StoreUnavailableError(f"the lake's folder cannot be used: {reason}")

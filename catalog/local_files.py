@@ -24,9 +24,9 @@ class Descriptor:
 
     __slots__ = ("number",)
 
-    def __init__(self, path: str, flags: int) -> None:
+    def __init__(self, path: str, flags: int, mode: int = 0o666) -> None:
         self.number = -1
-        self.number = os.open(path, flags | os.O_CLOEXEC, 0o666)
+        self.number = os.open(path, flags | os.O_CLOEXEC, mode)
 
     def __del__(self) -> None:
         if self.number >= 0:
