@@ -139,7 +139,7 @@ def test_bulk_ingest_knows_every_mode(connection, mode, first, second):
     for expected in (first, second):
         with connection.cursor() as cursor:
             if expected is None:
-                with pytest.raises(manager.ProgrammingError, match="dataset_(already_exists|not_found)"):
+                with pytest.raises(manager.ProgrammingError, match=r"dataset_(already_exists|not_found)"):
                     cursor.adbc_ingest("t", table, mode=mode)
                 cursor.adbc_ingest("t", table, mode="replace")
             else:
