@@ -1,6 +1,8 @@
-"""Python clients: `connect` over Arrow Flight, `connect_adbc` for the DBAPI."""
+"""Python clients: `connect` over Arrow Flight; `clients.adbc.connect_adbc` for the DBAPI.
 
-from .adbc import connect_adbc
+The latter is not imported here: its driver imports pandas and polars if they are there, which servers need not pay for.
+"""
+
 from .client import DEFAULT_URI, Client, IngestMode, JsonObject, JsonScalar, TextFormat, connect
 from .errors import ErrorKind, LakehouseClientError
 from .ingest import IngestResult, Progress
@@ -19,5 +21,4 @@ __all__ = [
     "QueryResult",
     "TextFormat",
     "connect",
-    "connect_adbc",
 ]

@@ -1,5 +1,6 @@
 """Put the parts together: settings → stores → lakes → engine → servers. The only place that knows them all."""
 
+import socket
 from contextlib import ExitStack
 from typing import Protocol
 
@@ -54,6 +55,7 @@ class FlightTower:
     """
 
     def __init__(self, settings: Settings) -> None:
+        _check_free("flight", settings.flight.host, settings.flight.port)
         self._open = ExitStack()
         try:
             lakes = {name: self._mount(name, store, settings) for name, store in open_stores(settings).items()}
@@ -117,6 +119,19 @@ class HttpTower:
         """Let running requests finish, then stop."""
         self._server.close()
         self._client.close()
+
+
+def _check_free(tower: str, host: str, port: int) -> None:
+    """Raise CommandError if the address cannot be listened on. gRPC would say so too, but not why."""
+    if port == 0:
+        return
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise _cannot_listen(tower, host, port, error) from error
 
 
 def _cannot_listen(tower: str, host: str, port: int, error: Exception) -> CommandError:

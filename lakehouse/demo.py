@@ -74,7 +74,7 @@ def run(folder: Path) -> None:
     with serving(folder) as server:
         show_datasets(server)
     heading("Go on", f"the demo took {time.monotonic() - began:.0f} seconds and left nothing behind")
-    stdout.print(NEXT_STEPS)
+    stdout.print(NEXT_STEPS, soft_wrap=True)
 
 
 def heading(title: str, remark: str) -> None:
@@ -84,7 +84,7 @@ def heading(title: str, remark: str) -> None:
 
 def done(what: str, seconds: float, remark: str = "") -> None:
     """Print what is done and how long it took."""
-    stdout.print(f"  [green]✓[/] {what}  [dim]{seconds:.2f} s{remark}[/]")
+    stdout.print(f"  [green]✓[/] {what}  [dim]{seconds:.2f} s{remark}[/]", soft_wrap=True)
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 import http.client
 import json
+import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlencode, urlsplit
 
 from .exits import CommandError, ExitCode
@@ -15,6 +16,9 @@ from .exits import CommandError, ExitCode
 BLOCK_BYTES = 1 << 18
 ANSWER_SECONDS = 600.0
 """How long the server may take to commit after the last byte."""
+
+UNKNOWN_CODES = ("commit_outcome_unknown", "no_acknowledgement")
+"""Codes of answers after which the rows may be there."""
 
 Progress = Callable[[int], None]
 """Called with the bytes of the file that were sent since the last call."""
@@ -47,11 +51,11 @@ def upload_file(
     Raises:
         CommandError: the file cannot be read, the server cannot be reached or it refused; the message says what it said.
     """
-    form = _Form(path, progress)
-    headers = {"Content-Type": form.content_type, "Content-Length": str(form.length), "Accept": "application/json"}
-    if idempotency_key:
-        headers["Idempotency-Key"] = idempotency_key
-    with closing(_connection(url)) as connection:
+    with _open(path) as file, closing(_connection(url)) as connection:
+        form = _Form(path.name, file, progress)
+        headers = {"Content-Type": form.content_type, "Content-Length": str(form.length), "Accept": "application/json"}
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
         try:
             # A server that refuses answers early and closes; what it said is more useful than the broken pipe.
             with suppress(BrokenPipeError, ConnectionResetError):
@@ -62,35 +66,36 @@ def upload_file(
             raise _unreachable(url, error) from error
 
 
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be read: {error.strerror}.", ExitCode.USAGE) from error
+
+
 class _Form:
     """A multipart form with one file, made while it is sent."""
 
-    def __init__(self, path: Path, progress: Progress | None) -> None:
-        self._path = path
+    def __init__(self, name: str, file: BinaryIO, progress: Progress | None) -> None:
+        self._file = file
         self._progress = progress
         boundary = secrets.token_hex(16)
-        file_name = re.sub(r'[\x00-\x1f"\\]', "_", path.name)
+        safe_name = re.sub(r'[\x00-\x1f"\\]', "_", name)
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self._head = (
             f"--{boundary}\r\n"
-            f'Content-Disposition: form-data; name="file"; filename="{file_name}"\r\n'
+            f'Content-Disposition: form-data; name="file"; filename="{safe_name}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
         ).encode()
         self._tail = f"\r\n--{boundary}--\r\n".encode()
-        try:
-            self._file_bytes = path.stat().st_size
-            self._file = path.open("rb")
-        except OSError as error:
-            raise CommandError(f"{path}: cannot be read: {error.strerror}.", ExitCode.USAGE) from error
-        self.length = len(self._head) + self._file_bytes + len(self._tail)
+        self.length = len(self._head) + os.fstat(file.fileno()).st_size + len(self._tail)
 
     def blocks(self) -> Iterator[bytes]:
         yield self._head
-        with self._file as file:
-            while block := file.read(BLOCK_BYTES):
-                yield block
-                if self._progress is not None:
-                    self._progress(len(block))
+        while block := self._file.read(BLOCK_BYTES):
+            yield block
+            if self._progress is not None:
+                self._progress(len(block))
         yield self._tail
 
 
@@ -111,7 +116,7 @@ def _answer(status: int, body: bytes) -> dict[str, Any]:
         return dict(content)
     code = content.get("code", f"http_{status}")
     detail = content.get("detail") or content.get("title") or http.client.responses.get(status, "")
-    exits = {"outcome_unknown": ExitCode.OUTCOME_UNKNOWN}
+    exits = dict.fromkeys(UNKNOWN_CODES, ExitCode.OUTCOME_UNKNOWN)
     if status == http.client.SERVICE_UNAVAILABLE:
         exits.setdefault(code, ExitCode.UNREACHABLE)
     raise CommandError(f"{code}: {detail}", exits.get(code, ExitCode.ERROR))
