@@ -106,7 +106,7 @@ WIRE_ERRORS: dict[ErrorKind, type[_QuietError]] = {
 
 def wire_text(error: LakehouseError) -> str:
     """Return ``code: message`` without control characters (but for line ends) and at most MESSAGE_BYTES long."""
-    text = _CONTROL_CHARACTERS.sub(" ", str(error))
+    text = _CONTROL_CHARACTERS.sub(" ", str(error)).removesuffix(".")  # pyarrow puts one after it
     data = text.encode()
     if len(data) <= MESSAGE_BYTES:
         return text
