@@ -65,24 +65,38 @@ _KIND_OF_EXCEPTION: tuple[tuple[type[BaseException], ErrorKind], ...] = (
 )
 
 _KIND_OF_SERVER_CLASS = {
-    "InvalidArgument": ErrorKind.INVALID_ARGUMENT,
-    "NotFound": ErrorKind.NOT_FOUND,
-    "Unimplemented": ErrorKind.UNIMPLEMENTED,
-    "Unauthenticated": ErrorKind.UNAUTHENTICATED,
-    "PermissionDenied": ErrorKind.PERMISSION_DENIED,
-    "TimedOut": ErrorKind.TIMEOUT,
-    "Cancelled": ErrorKind.CANCELLED,
-    "Unavailable": ErrorKind.UNAVAILABLE,
+    "InvalidArgumentError": ErrorKind.INVALID_ARGUMENT,
+    "NotFoundError": ErrorKind.NOT_FOUND,
+    "UnimplementedError": ErrorKind.UNIMPLEMENTED,
+    "UnauthenticatedError": ErrorKind.UNAUTHENTICATED,
+    "PermissionDeniedError": ErrorKind.PERMISSION_DENIED,
+    "TimedOutError": ErrorKind.TIMEOUT,
+    "CancelledError": ErrorKind.CANCELLED,
+    "UnavailableError": ErrorKind.UNAVAILABLE,
 }
 """GetSchema loses the status of Flight errors, but not the name of the server's class."""
 
 KIND_OF_CODE = {
-    "dataset_exists": ErrorKind.ALREADY_EXISTS,
-    "schema_exists": ErrorKind.ALREADY_EXISTS,
-    "schema_conflict": ErrorKind.CONFLICT,
+    "dataset_already_exists": ErrorKind.ALREADY_EXISTS,
+    "schema_already_exists": ErrorKind.ALREADY_EXISTS,
     "commit_conflict": ErrorKind.CONFLICT,
-    "idempotency_key_reused": ErrorKind.CONFLICT,
-    "outcome_unknown": ErrorKind.OUTCOME_UNKNOWN,
+    "commit_contention": ErrorKind.CONFLICT,
+    "epoch_expired": ErrorKind.CONFLICT,
+    "schema_conflict": ErrorKind.CONFLICT,
+    "schema_not_empty": ErrorKind.CONFLICT,
+    "commit_outcome_unknown": ErrorKind.OUTCOME_UNKNOWN,
+    "out_of_memory": ErrorKind.RESOURCE_EXHAUSTED,
+    "server_busy": ErrorKind.RESOURCE_EXHAUSTED,
+    "too_many_sessions": ErrorKind.RESOURCE_EXHAUSTED,
+    "too_many_transactions": ErrorKind.RESOURCE_EXHAUSTED,
+    "too_many_uploads": ErrorKind.RESOURCE_EXHAUSTED,
+    "batch_too_large": ErrorKind.TOO_LARGE,
+    "parameters_too_large": ErrorKind.TOO_LARGE,
+    "row_too_large": ErrorKind.TOO_LARGE,
+    "sql_too_large": ErrorKind.TOO_LARGE,
+    "statement_too_complex": ErrorKind.TOO_LARGE,
+    "too_many_datasets": ErrorKind.TOO_LARGE,
+    "too_many_session_options": ErrorKind.TOO_LARGE,
 }
 """Codes of the kinds that have no Flight exception of their own."""
 

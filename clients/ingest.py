@@ -116,7 +116,7 @@ def _commit(writer: fl.FlightStreamWriter, acknowledgements: fl.FlightMetadataRe
         raise LakehouseClientError(
             "no_acknowledgement", "the server did not say what it did", ErrorKind.OUTCOME_UNKNOWN
         )
-    return IngestResult(**{name: value for name, value in json.loads(answer).items() if name in _FIELDS})
+    return IngestResult(**{name: value for name, value in json.loads(answer.to_pybytes()).items() if name in _FIELDS})
 
 
 _FIELDS = frozenset(IngestResult.__dataclass_fields__)

@@ -50,7 +50,7 @@ class HttpSettings(BaseModel):
     )
     max_columns: int = Field(default=2000, ge=1, description="Columns of an uploaded CSV file.")
     max_csv_line_bytes: int = Field(
-        default=4 * _MIB, ge=1024, description="Bytes of one row of a CSV or NDJSON file. Also the size of the blocks "
+        default=_MIB, ge=1024, description="Bytes of one row of a CSV or NDJSON file. Also the size of the blocks "
         "that are read, of which a few are in memory."
     )  # fmt: skip
     sample_rows: int = Field(default=1000, ge=1, description="Rows of a CSV file from which its types are inferred.")
