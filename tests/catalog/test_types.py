@@ -356,3 +356,18 @@ def test_a_fingerprint_tells_order_names_types_and_nullability_apart():
     ]
     assert len({fingerprint(pa.schema(variant)) for variant in variants}) == len(variants)
     assert fingerprint(pa.schema(fields)) == fingerprint(storable_schema(pa.schema(fields, metadata={"a": "b"})))
+
+
+def test_an_extension_that_nobody_knows_is_its_storage(tmp_path):
+    metadata = {"ARROW:extension:name": "example.unknown", "ARROW:extension:metadata": "{}"}
+    sent = pa.schema([pa.field("x", pa.string_view(), metadata=metadata)]).serialize()
+    schema = storable_schema(pa.ipc.read_schema(sent))
+    assert schema.field("x").type == pa.string()
+    assert schema.field("x").metadata == {b"PARQUET:field_id": b"1"}
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.timestamp("us"), pa.timestamp("ns")], ids=str)
+def test_the_engine_shows_the_largest_integers_as_infinity(kind, tmp_path):
+    largest = 2 ** (kind.bit_width - 1) - 1
+    _, path = stored(integers([largest, -largest], kind), tmp_path)
+    assert from_duckdb(path, "x::VARCHAR").to_pylist() == ["infinity", "-infinity"]
