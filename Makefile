@@ -1,6 +1,7 @@
 # Everything runs in .venv, which `make install` creates from a plain Python 3.11; nothing else on the machine changes.
 
 SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
@@ -8,6 +9,8 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
+# pip's many lines as a row of dots; its errors still show.
+DOTS := awk '/^(Collecting|Downloading|Installing)/ { printf "."; fflush() } END { print "" }'
 # The versions that everything was tested with; `make lock` renews them.
 LOCK := requirements.lock
 MINIO_MODULE := $(shell sed -n 's/^MODULE = "\(.*\)"$$/\1/p' tests/support/minio.py)
@@ -50,7 +53,7 @@ pytest: $(VENV)/installed-dev minio ## All tests, without format, lint and types
 
 .PHONY: minio
 minio: ## Build the MinIO server that the tests use, if it is missing and Go is there
-	@if command -v minio >/dev/null || [ -x "$(MINIO_FOLDER)/minio" ] || [ -n "$$LAKEHOUSE_TEST_S3" ]; then \
+	@if command -v minio >/dev/null || [ -x "$(MINIO_FOLDER)/minio" ] || [ -n "$${LAKEHOUSE_TEST_S3:-}" ]; then \
 	    echo "== MinIO is there"; \
 	elif command -v go >/dev/null; then \
 	    echo "== building MinIO into $(MINIO_FOLDER): once, about four minutes"; \
@@ -89,10 +92,10 @@ $(VENV)/made: $(LOCK)
 
 $(VENV)/installed: $(VENV)/made pyproject.toml
 	@echo "== installing the server and its clients into $(VENV)"
-	@$(PIP) install --quiet --constraint $(LOCK) --editable '.[demo]'
+	@$(PIP) install --progress-bar off --constraint $(LOCK) --editable '.[demo]' | $(DOTS)
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "== installing what the tests need into $(VENV)"
-	@$(PIP) install --quiet --constraint $(LOCK) --group dev
+	@$(PIP) install --progress-bar off --constraint $(LOCK) --group dev | $(DOTS)
 	@touch $@
