@@ -14,7 +14,7 @@ MODULE = "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 START_SECONDS = 30
 
 # The shell ends the server when its own input does, so a server never outlives the tests, however they end.
-WATCHDOG = '"$@" & child=$!; cat >/dev/null; kill $child; wait $child'
+WATCHDOG = 'exec 3<&0; "$@" 3<&- & child=$!; { cat <&3 >/dev/null; kill $child; } & wait $child'
 
 
 def cache_folder() -> Path:
@@ -64,6 +64,8 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
         except OSError:
             pass
         time.sleep(0.02)
+    if process.poll() is not None:
+        raise RuntimeError(f"the server ended with {process.returncode} before it answered")
     raise RuntimeError(f"the server did not answer within {START_SECONDS} seconds")
 
 
