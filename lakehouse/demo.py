@@ -4,6 +4,7 @@ It uses the server only as a stranger would: its command line, its two addresses
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -53,7 +54,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="lakehouse-demo-") as folder:
             run(Path(folder))
     except (CommandError, LakehouseClientError) as error:
-        stderr.print(f"[red]The demo failed:[/] {error}", highlight=False)
+        stderr.print(f"The demo failed: {error}", style="red", markup=False)
         sys.exit(ExitCode.ERROR)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
@@ -94,8 +95,9 @@ def serving(folder: Path) -> Iterator[Server]:
     command = [sys.executable, "-m", "lakehouse", "serve", *arguments]
     log = folder / "server.log"
     began = time.monotonic()
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("LAKEHOUSE_")}
     with log.open("ab") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)  # noqa: S603 (our own module)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder, env=plain)  # noqa: S603 (our own module)
     with stderr.status("starting"):
         addresses = _read_addresses(process)
     if addresses is None:
@@ -176,7 +178,9 @@ class Question:
 
 def ask(server: Server, question: Question) -> None:
     """Run a query and print its first rows."""
-    stdout.print(f"  [bold]{question.client}[/]\n  [yellow]{question.sql}[/]", soft_wrap=True)
+    stdout.print(f"  [bold]{question.client}[/]")
+    for line in question.sql.splitlines():
+        stdout.print(f"  [yellow]{line}[/]")
     began = time.monotonic()
     table = question.run(server, question.sql)
     seconds = time.monotonic() - began
@@ -220,22 +224,20 @@ def by_http(server: Server, sql: str) -> pa.Table:
         return pa.Table.from_pylist(json.load(answer))
 
 
+FLIGHTS_BY_CARRIER = """\
+SELECT carrier, count(*) AS flights, avg(arr_delay) AS mean_delay
+FROM flights GROUP BY carrier ORDER BY flights DESC"""
+SALARIES_IN_ILLINOIS = """\
+SELECT role, count(*) AS workers, median(salary) AS median_salary
+FROM workers_500k WHERE state = 'IL' GROUP BY role ORDER BY role"""
+DELAYS_BY_MONTH = """\
+SELECT month, avg(dep_delay) AS mean_delay
+FROM flights WHERE origin = 'JFK' GROUP BY month ORDER BY month"""
+
 QUESTIONS = (
-    Question(
-        "ADBC  adbc_driver_flightsql, fetch_arrow_table()",
-        "SELECT carrier, count(*) AS flights, avg(arr_delay) AS mean_delay FROM flights GROUP BY carrier ORDER BY flights DESC",
-        by_adbc,
-    ),
-    Question(
-        "polars  read_database_uri()",
-        "SELECT role, count(*) AS workers, median(salary) AS median_salary FROM workers_500k WHERE state = 'IL' GROUP BY role ORDER BY role",
-        by_polars,
-    ),
-    Question(
-        "pandas  read_sql()",
-        "SELECT month, avg(dep_delay) AS mean_delay FROM flights WHERE origin = 'JFK' GROUP BY month ORDER BY month",
-        by_pandas,
-    ),
+    Question("ADBC  adbc_driver_flightsql, fetch_arrow_table()", FLIGHTS_BY_CARRIER, by_adbc),
+    Question("polars  read_database_uri()", SALARIES_IN_ILLINOIS, by_polars),
+    Question("pandas  read_sql()", DELAYS_BY_MONTH, by_pandas),
     Question("pyarrow Flight  all rows of a dataset", "SELECT * EXCLUDE (badge, active) FROM workers_500k", by_flight),
     Question("HTTP  POST /v1/sql", "SELECT count(*) FROM workers_500k", by_http),
 )

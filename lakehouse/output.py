@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from clients import Client
 
@@ -18,6 +19,8 @@ from .exits import CommandError, ExitCode
 
 TABLE_ROWS = 100
 """Rows that a table on a terminal shows; the other formats always carry all."""
+
+NULL = Text("NULL", style="dim")
 
 stdout = Console(highlight=False)
 stderr = Console(stderr=True, highlight=False)
@@ -118,15 +121,14 @@ def rows_table(schema: pa.Schema, rows: Iterable[Iterable[Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for field in schema:
         number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type)
-        table.add_column(field.name, justify="right" if number else "left", overflow="fold")
+        table.add_column(Text(field.name), justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*("[dim]NULL[/]" if value is None else _cell(value) for value in row))
+        table.add_row(*(NULL if value is None else _cell(value) for value in row))
     return table
 
 
-def _cell(value: Any) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return text.replace("[", "\\[")
+def _cell(value: Any) -> Text:
+    return Text(f"{value:.6g}" if isinstance(value, float) else str(value))
 
 
 def facts_table(facts: Iterable[tuple[str, str]]) -> Table:
