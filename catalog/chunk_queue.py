@@ -3,7 +3,7 @@
 from collections import deque
 from threading import Condition
 
-from .row_groups import Chunk
+from .chunks import Chunk
 
 
 class ChunkQueue:

@@ -1,4 +1,4 @@
-"""One data object while it is being written: Parquet that streams into an upload."""
+"""One data object: Parquet that streams into an upload."""
 
 from contextlib import suppress
 from typing import Any
@@ -17,84 +17,77 @@ SCHEMA_ID = 0
 """Datasets have one schema so far."""
 
 
-class DataObjectWriter:
-    """A Parquet object that grows by one row group at a time. For one thread; its methods raise StoreError."""
+def write_data_object(
+    store: ObjectStore, key: str, epoch: int, rows: pa.Table, settings: WriterSettings
+) -> dict[str, Any]:
+    """Write rows as one Parquet object and return its row of OBJECTS.
 
-    def __init__(self, store: ObjectStore, key: str, epoch: int, schema: pa.Schema, settings: WriterSettings) -> None:
-        self._store = store
-        self._key = key
-        self._epoch = epoch
-        self._schema = schema
-        self._footers: list[pq.FileMetaData] = []
-        self._nan_columns: set[int] = set()
-        self._sink = _UploadFile(store.open_upload(key))
-        try:
-            self._parquet = self._open_parquet(settings)
-        except BaseException:
-            self._sink.discard()
-            raise
+    Raises:
+        StoreError: the object was not published, or it is not known whether it was.
+    """
+    sink = _UploadFile(store.open_upload(key))
+    try:
+        footer = _write_parquet(sink, rows, settings)
+        info = _complete(store, key, sink)
+    except BaseException:
+        sink.discard()
+        raise
+    return {
+        "key": key,
+        "bytes": info.size,
+        "rows": footer.num_rows,
+        "etag": info.etag,
+        "schema_id": SCHEMA_ID,
+        "epoch": epoch,
+        "added_version": 0,
+        "statistics": object_statistics(footer, rows.schema, _nan_columns(rows)),
+    }
 
-    @property
-    def bytes(self) -> int:
-        """Bytes that went to the store so far."""
-        return self._sink.bytes
 
-    def write(self, table: pa.Table) -> None:
-        """Append the rows as one row group."""
-        self._note_nans(table)
-        batches = [to_parquet(batch) for batch in table.to_batches()]
-        self._parquet.write_table(pa.Table.from_batches(batches), row_group_size=table.num_rows)
-
-    def close(self) -> dict[str, Any]:
-        """Publish the object and return its row of OBJECTS."""
-        self._parquet.close()
-        info = self._complete()
-        (footer,) = self._footers
-        return {
-            "key": self._key,
-            "bytes": info.size,
-            "rows": footer.num_rows,
-            "etag": info.etag,
-            "schema_id": SCHEMA_ID,
-            "epoch": self._epoch,
-            "added_version": 0,
-            "statistics": object_statistics(footer, self._schema, self._nan_columns),
-        }
-
-    def abort(self) -> None:
-        """Give the object up; never raises."""
-        self._sink.discard()
+def _write_parquet(sink: "_UploadFile", rows: pa.Table, settings: WriterSettings) -> pq.FileMetaData:
+    footers: list[pq.FileMetaData] = []
+    physical = pa.Table.from_batches([to_parquet(batch) for batch in rows.to_batches()], written_schema(rows.schema))
+    writer = pq.ParquetWriter(
+        sink,
+        physical.schema,
+        metadata_collector=footers,
+        compression=settings.compression,
+        compression_level=settings.compression_level if settings.compression == "zstd" else None,
+        write_page_index=True,
+        # Up to 18 digits are then plain integers: smaller, and faster to read.
+        store_decimal_as_integer=True,
+        store_schema=False,
+    )
+    try:
+        writer.write_table(physical, row_group_size=settings.row_group_rows)
+        writer.close()
+    except BaseException:
+        sink.discard()  # first: Arrow finishes its file even when it is thrown away
         with suppress(Exception):
-            self._parquet.close()
+            writer.close()
+        raise
+    (footer,) = footers
+    return footer
 
-    def _open_parquet(self, settings: WriterSettings) -> pq.ParquetWriter:
-        return pq.ParquetWriter(
-            self._sink,
-            written_schema(self._schema),
-            metadata_collector=self._footers,
-            compression=settings.compression,
-            compression_level=settings.compression_level if settings.compression == "zstd" else None,
-            write_page_index=True,
-            # Up to 18 digits are then plain integers: smaller, and faster to read.
-            store_decimal_as_integer=True,
-            store_schema=False,
-        )
 
-    def _complete(self) -> ObjectInfo:
-        try:
-            return self._sink.upload.complete()
-        except PreconditionFailedError:
-            # Nobody else makes this key: the answer to our own first attempt was lost, and the store tried again.
-            info = self._store.head(self._key)
-            if info.size != self._sink.bytes:
-                raise
-            return info
+def _complete(store: ObjectStore, key: str, sink: "_UploadFile") -> ObjectInfo:
+    try:
+        return sink.upload.complete()
+    except PreconditionFailedError:
+        # Nobody else makes this key: the answer to our own first attempt was lost, and the store tried again.
+        info = store.head(key)
+        if info.size != sink.bytes:
+            raise
+        return info
 
-    def _note_nans(self, table: pa.Table) -> None:
-        for field, column in zip(self._schema, table.columns, strict=True):
-            is_known = not pa.types.is_floating(field.type) or field_id(field) in self._nan_columns
-            if not is_known and pc.any(pc.is_nan(column)).as_py():
-                self._nan_columns.add(field_id(field))
+
+def _nan_columns(rows: pa.Table) -> set[int]:
+    """Return the field ids of the float columns with a NaN: their maximum is unknown."""
+    return {
+        field_id(field)
+        for field, column in zip(rows.schema, rows.columns, strict=True)
+        if pa.types.is_floating(field.type) and pc.any(pc.is_nan(column)).as_py()
+    }
 
 
 class _UploadFile:
@@ -108,7 +101,6 @@ class _UploadFile:
         self._discarded = False
 
     def write(self, data: bytes) -> int:
-        # Arrow finishes its file even when it is thrown away.
         if not self._discarded:
             self.upload.write(data)
             self.bytes += len(data)

@@ -81,17 +81,16 @@ class CommitSettings(Settings):
 class WriterSettings(Settings):
     """How rows become Parquet objects. ``[writer]``."""
 
-    target_object_bytes: int = Field(default=256 * MIB, ge=MIB, description="Size at which a data object is closed.")
-    row_group_rows: int = Field(default=1_000_000, ge=1, description="Rows at which a row group is closed.")
-    row_group_bytes: int = Field(
-        default=128 * MIB, ge=MIB, description="Bytes in memory (Arrow) at which a row group is closed."
+    object_bytes: int = Field(
+        default=64 * MIB,
+        ge=MIB,
+        description="Bytes in memory (Arrow) at which a data object is closed; an ingest holds this much per encoder, "
+        "and once more, before its sender has to wait.",
     )
+    row_group_rows: int = Field(default=1_000_000, ge=1, description="Rows at which a row group is closed.")
     compression: Literal["zstd", "snappy", "lz4", "none"] = Field(default="zstd", description="Codec of the pages.")
     compression_level: int = Field(default=1, ge=1, le=22, description="Level of zstd; other codecs ignore it.")
     threads: int = Field(default=0, ge=0, description="Encoders per ingest; 0 means one per core, at most 4.")
-    queue_bytes: int = Field(
-        default=192 * MIB, ge=MIB, description="Bytes (Arrow) that one ingest may hold before its sender has to wait."
-    )
     max_columns: int = Field(default=2000, ge=1, description="Columns of a dataset.")
     max_nesting: int = Field(default=32, ge=1, description="Depth of nested types.")
     max_batch_bytes: int = Field(default=2 * GIB, ge=MIB, description="Bytes (Arrow) of one incoming record batch.")

@@ -1,9 +1,8 @@
 """Rows of one ingest become Parquet objects on the store.
 
-The caller's thread collects batches into chunks of one row group each; worker threads take the chunks in turn, encode
-them and stream them into objects, one open object per worker. What fits into one row group is written by the caller's
-thread, without any worker. With one object, or one worker, rows come back in the order of the stream; with several,
-each object holds every so-many-th chunk, in order, and objects are listed by their first row.
+The caller's thread collects batches into chunks; worker threads encode each chunk as one object, so several objects are
+under way at once and every core encodes. What fits into one chunk is written by the caller's thread, without any worker.
+Objects are listed in the order of their chunks: a scan gives the rows in the order of the stream.
 
 Nothing here deletes: objects of an ingest that fails are garbage which no snapshot refers to.
 """
@@ -16,23 +15,24 @@ from typing import Any, Self
 import pyarrow as pa
 
 from .chunk_queue import ChunkQueue
-from .data_object import DataObjectWriter
+from .chunks import Chunk, ChunkBuffer
+from .data_object import write_data_object
 from .errors import ErrorKind, LakehouseError
 from .model import OBJECTS
 from .paths import data_key
-from .row_groups import Chunk, RowGroupBuffer
 from .schema import DEFAULT_LIMITS
 from .settings import WriterSettings
 from .store import ObjectStore, StoreError
 
 MAX_DEFAULT_THREADS = 4
-"""More encoders than these are not kept busy by one stream, and would make row groups small."""
+"""More encoders than these are not kept busy by one stream, and each holds a chunk in memory."""
 
 
 class DatasetWriter:
     """Writes batches of a dataset's schema as data objects. For one thread; a context manager that aborts unless closed.
 
-    Memory is bounded by ``settings.queue_bytes`` of Arrow data, plus what each worker's encoder and upload buffer.
+    Memory is bounded by ``settings.object_bytes`` of Arrow data per encoder and once more for the chunk that fills, plus
+    what each encoder and upload buffers.
 
     Attributes:
         rows: rows taken so far.
@@ -53,10 +53,8 @@ class DatasetWriter:
         self._schema = schema
         self._settings = settings
         self._threads = settings.threads or min(os.cpu_count() or 1, MAX_DEFAULT_THREADS)
-        # One chunk fills while each worker encodes another.
-        chunk_bytes = min(settings.row_group_bytes, settings.queue_bytes // (self._threads + 1))
-        self._buffer = RowGroupBuffer(schema, settings.row_group_rows, chunk_bytes)
-        self._queue = ChunkQueue(settings.queue_bytes - chunk_bytes)
+        self._buffer = ChunkBuffer(schema, settings.object_bytes)
+        self._queue = ChunkQueue(self._threads * settings.object_bytes)
         self._workers: list[Thread] = []
         self._objects: list[tuple[int, dict[str, Any]]] = []
         self._ended = False
@@ -89,7 +87,7 @@ class DatasetWriter:
         if self._workers:
             self._finish_workers(rest)
         elif rest is not None:
-            self._write_alone(rest)
+            self._write_object(rest)
         self._ended = True
         rows = [row for _, row in sorted(self._objects, key=lambda numbered: numbered[0])]
         self.bytes = sum(row["bytes"] for row in rows)
@@ -126,55 +124,22 @@ class DatasetWriter:
         for worker in self._workers:
             worker.join()
 
-    def _open(self, number: int) -> DataObjectWriter:
-        key = data_key(self._dataset_id, self._epoch, number)
-        return DataObjectWriter(self._store, key, self._epoch, self._schema, self._settings)
-
-    def _write_alone(self, chunk: Chunk) -> None:
-        try:
-            target = self._open(chunk.number)
-            try:
-                target.write(chunk.table)
-                self._objects.append((chunk.number, target.close()))
-            except BaseException:
-                target.abort()
-                raise
-        except StoreError as error:
-            raise _store_unavailable(error) from error
-
     def _work(self) -> None:
         try:
-            while self._write_object():
-                pass
-        except StoreError as error:
-            self._queue.fail(_store_unavailable(error))
+            while (chunk := self._queue.get()) is not None:
+                self._write_object(chunk)
+                self._queue.done(chunk)
+                del chunk  # or its rows would stay in memory while this waits for the next
         except BaseException as error:  # noqa: BLE001 - the caller's thread raises it
             self._queue.fail(error)
 
-    def _write_object(self) -> bool:
-        """Write one object from the queue, until it is large enough or there is no more; False if there was nothing."""
-        target, number = None, 0
+    def _write_object(self, chunk: Chunk) -> None:
+        key = data_key(self._dataset_id, self._epoch, chunk.number)
         try:
-            while target is None or target.bytes < self._settings.target_object_bytes:
-                chunk = self._queue.get()
-                if chunk is None:
-                    break
-                if target is None:
-                    target, number = self._open(chunk.number), chunk.number
-                target.write(chunk.table)
-                self._queue.done(chunk)
-                del chunk  # or its rows would stay in memory while this waits for the next
-            if target is None:
-                return False
-            if self._queue.has_failed:
-                target.abort()
-            else:
-                self._objects.append((number, target.close()))
-            return True
-        except BaseException:
-            if target is not None:
-                target.abort()
-            raise
+            row = write_data_object(self._store, key, self._epoch, chunk.table, self._settings)
+        except StoreError as error:
+            raise _store_unavailable(error) from error
+        self._objects.append((chunk.number, row))
 
 
 def _store_unavailable(error: StoreError) -> LakehouseError:

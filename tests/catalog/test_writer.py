@@ -89,53 +89,36 @@ def test_no_rows_make_no_object(store, batches):
     assert list(store.list("")) == []
 
 
-@pytest.mark.parametrize("size", [1, 7, 1000, 4096, 50_000])
-def test_one_encoder_keeps_the_order_of_the_stream_over_many_objects(store, size):
-    count = min(50_000, size * 300)
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("size", [1, 7, 1000, 4096, 200_000])
+def test_rows_keep_the_order_of_the_stream_over_many_objects(store, size, threads):
+    count = min(200_000, size * 300)
     batches = [rows(i, min(size, count - i)) for i in range(0, count, size)]
-    objects = write(store, batches, threads=1, row_group_rows=5000, target_object_bytes=MIB)
+    objects = write(store, batches, threads=threads, object_bytes=MIB)
     assert read(store, objects) == list(range(count))
+    assert size < 1000 or objects.num_rows > 2
 
 
-def test_several_encoders_store_every_row_once_in_objects_of_ascending_rows(store):
-    batches = [rows(i, 1000) for i in range(0, 200_000, 1000)]
-    objects = write(store, batches, threads=3, row_group_rows=2000)
-    numbers = read(store, objects)
-    assert sorted(numbers) == list(range(200_000))
-    assert 1 <= objects.num_rows <= 3
-    firsts = []
-    for key in objects["key"].to_pylist():
-        found = pq.read_table(io.BytesIO(store.get(key).data))["n"].to_numpy()
-        assert (np.diff(found) > 0).all()
-        firsts.append(found[0])
-    assert firsts == sorted(firsts)
+def test_an_object_is_closed_at_its_size_in_memory(store):
+    objects = write(store, [rows(0, 300_000)], object_bytes=MIB)
+    sizes = [pq.read_table(io.BytesIO(store.get(key).data)).nbytes for key in objects["key"].to_pylist()]
+    assert max(sizes) <= 1.1 * MIB
+    assert min(sizes[:-1]) > 0.9 * MIB
 
 
-def test_an_object_is_closed_at_its_target_size(store):
-    noise = np.random.default_rng(1)
+def test_a_row_that_is_larger_than_an_object_gets_one_of_its_own(store):
     schema = storable_schema(pa.schema([("b", pa.binary())]))
-    batches = [
-        pa.RecordBatch.from_arrays([pa.array([noise.bytes(1000) for _ in range(500)])], schema=schema) for _ in range(8)
-    ]
-    settings = WriterSettings(threads=1, target_object_bytes=MIB, row_group_bytes=MIB)
-    with DatasetWriter(store, "dataset", 0, schema, settings) as writer:
-        for batch in batches:
-            writer.write(batch)
-        objects = writer.close()
-    assert objects.num_rows in {3, 4}
-    assert all(size < 2.5 * MIB for size in objects["bytes"].to_pylist())
+    batch = pa.RecordBatch.from_arrays([pa.array([bytes(2 * MIB)] * 3)], schema=schema)
+    with DatasetWriter(store, "dataset", 0, schema, WriterSettings(object_bytes=MIB)) as writer:
+        writer.write(batch)
+        assert writer.close()["rows"].to_pylist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("limit", [{"row_group_rows": 1000}, {"row_group_bytes": MIB}], ids=str)
-def test_row_groups_keep_to_both_limits(limit):
+def test_a_row_group_is_closed_at_its_rows():
     store = MemoryStore()
-    objects = write(store, [rows(0, 200_000)], threads=1, **limit)
+    objects = write(store, [rows(0, 2500)], row_group_rows=1000)
     footer = pq.ParquetFile(io.BytesIO(store.get(objects["key"][0].as_py()).data)).metadata
-    groups = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
-    assert sum(groups) == 200_000
-    assert len(groups) > 2
-    assert max(groups) <= 1000 if "row_group_rows" in limit else max(groups) * 16 <= 1.1 * MIB
-    assert min(groups[:-1]) > 0.9 * max(groups)
+    assert [footer.row_group(i).num_rows for i in range(footer.num_row_groups)] == [1000, 1000, 500]
 
 
 def test_the_parquet_is_what_the_documents_say():
@@ -187,7 +170,7 @@ class GatedStore(MemoryStore):
 
 def test_the_sender_waits_while_too_many_bytes_are_under_way():
     store = GatedStore()
-    settings = WriterSettings(threads=2, queue_bytes=3 * MIB)
+    settings = WriterSettings(threads=2, object_bytes=MIB)
     taken: list[int] = []
     over = threading.Event()
     batch = rows(0, 10_000)
@@ -197,7 +180,7 @@ def test_the_sender_waits_while_too_many_bytes_are_under_way():
             for _ in range(100):
                 writer.write(batch)
                 taken.append(batch.nbytes)
-                if sum(taken) > 2 * settings.queue_bytes:
+                if sum(taken) > 6 * settings.object_bytes:
                     over.set()
             writer.close()
 
@@ -205,7 +188,7 @@ def test_the_sender_waits_while_too_many_bytes_are_under_way():
     sender.start()
     # Nothing tells that a thread has come to wait: that it does not go on is seen only by looking for a while.
     assert not over.wait(0.5)
-    assert sum(taken) <= settings.queue_bytes + batch.nbytes
+    assert sum(taken) <= 3 * settings.object_bytes + batch.nbytes
     store.gate.set()
     sender.join(LIMIT)
     assert len(taken) == 100
@@ -269,7 +252,7 @@ def test_a_store_that_fails_fails_a_small_ingest_at_close(step):
 def test_a_store_that_fails_in_a_worker_fails_a_later_call(step, after):
     store = FailingStore(step, after)
     threads = threading.active_count()
-    with refused(), DatasetWriter(store, "d", 0, SCHEMA, WriterSettings(threads=2, queue_bytes=3 * MIB)) as writer:
+    with refused(), DatasetWriter(store, "d", 0, SCHEMA, WriterSettings(threads=2, object_bytes=MIB)) as writer:
         for i in range(100):
             writer.write(rows(i * 10_000, 10_000))
         writer.close()
@@ -278,24 +261,22 @@ def test_a_store_that_fails_in_a_worker_fails_a_later_call(step, after):
     assert step == "open" or store.aborted >= store.opened
 
 
-def test_a_failure_of_the_callers_own_aborts_what_is_open_and_publishes_nothing():
+def test_a_failure_of_the_callers_own_leaves_no_thread_behind():
     store = FailingStore("never")
     threads = threading.active_count()
-    settings = WriterSettings(threads=2, queue_bytes=3 * MIB)
-    writer = DatasetWriter(store, "d", 0, SCHEMA, settings)
+    writer = DatasetWriter(store, "d", 0, SCHEMA, WriterSettings(threads=2, object_bytes=MIB))
     with suppress(ZeroDivisionError), writer:
         for i in range(50):
             writer.write(rows(i * 10_000, 10_000))
         raise ZeroDivisionError
     assert threading.active_count() == threads
-    assert list(store.list("")) == []
-    assert store.aborted == store.opened > 0
+    assert store.opened > 0
     writer.abort()
 
 
 def test_objects_that_were_finished_before_a_failure_are_left_alone():
     store = MemoryStore()
-    settings = WriterSettings(threads=1, row_group_rows=100_000, target_object_bytes=MIB)
+    settings = WriterSettings(threads=1, object_bytes=MIB)
     noise = np.random.default_rng(1)
     with suppress(ZeroDivisionError), DatasetWriter(store, "d", 0, SCHEMA, settings) as writer:
         while not list(store.list("")):

@@ -106,8 +106,8 @@ def test_an_unknown_variable_names_the_nearest_one(variable: str, message: str):
 
 
 def test_a_key_in_the_wrong_section_is_pointed_to_the_right_one():
-    file("[sessions]\ntarget_object_bytes = 1\n")
-    assert refusal().endswith("the nearest one is [writer] target_object_bytes.")
+    file("[sessions]\nrow_group_rows = 1\n")
+    assert refusal().endswith("the nearest one is [writer] row_group_rows.")
 
 
 def test_all_unknown_keys_are_named_at_once():

@@ -1,4 +1,4 @@
-"""Collect record batches of any size into chunks that each become one row group."""
+"""Collect record batches of any size into chunks that each become one data object."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,23 +11,22 @@ SMALL_BATCHES = 64
 
 @dataclass(frozen=True)
 class Chunk:
-    """The rows of one row group; ``number`` counts from 0 in the order of the stream, ``bytes`` are Arrow's."""
+    """The rows of one data object; ``number`` counts from 0 in the order of the stream, ``bytes`` are Arrow's."""
 
     number: int
     table: pa.Table
     bytes: int
 
 
-class RowGroupBuffer:
-    """Batches that wait for their row group to fill.
+class ChunkBuffer:
+    """Batches that wait for their chunk to fill.
 
     Small batches are copied together as they come: held one by one, a stream of single rows would take a thousand
     times the memory that its bytes say.
     """
 
-    def __init__(self, schema: pa.Schema, max_rows: int, max_bytes: int) -> None:
+    def __init__(self, schema: pa.Schema, max_bytes: int) -> None:
         self._schema = schema
-        self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._number = 0
         self._batches: list[pa.RecordBatch] = []
@@ -42,7 +41,7 @@ class RowGroupBuffer:
             rows = self._fitting_rows(batch.num_rows, size)
             self._append(batch.slice(0, rows), size * rows // batch.num_rows)
             batch = batch.slice(rows)
-            if self._rows >= self._max_rows or self._bytes >= self._max_bytes or batch.num_rows:
+            if self._bytes >= self._max_bytes or batch.num_rows:
                 yield self._chunk()
 
     def rest(self) -> Chunk | None:
@@ -50,9 +49,9 @@ class RowGroupBuffer:
         return self._chunk() if self._rows else None
 
     def _fitting_rows(self, rows: int, size: int) -> int:
-        """Return how many of a batch's rows fit; at least one if nothing waits, at most what is left to both limits."""
-        by_bytes = rows if size <= (left := self._max_bytes - self._bytes) else rows * left // size
-        return min(rows, self._max_rows - self._rows, max(by_bytes, 1))
+        """Return how many of a batch's rows fit; at least one, so that a huge row is taken too."""
+        left = self._max_bytes - self._bytes
+        return rows if size <= left else max(rows * left // size, 1)
 
     def _append(self, batch: pa.RecordBatch, size: int) -> None:
         self._rows += batch.num_rows
