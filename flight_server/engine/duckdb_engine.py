@@ -11,9 +11,9 @@ import duckdb
 import pyarrow as pa
 
 from catalog import DatasetName, ErrorKind, LakehouseError
+from flight_server.settings import EngineSettings
 
-from ..settings import EngineSettings
-from . import EngineInfo, Plan, Scope, Statement, StatementKind
+from . import EngineInfo, Plan, Scope, Statement
 from .analysis import Analysis, Analyst
 from .binding import BoundDataset, all_datasets, resolve
 from .dialect import describe_dialect
@@ -87,13 +87,16 @@ class DuckDBEngine:
         self._pool = InstancePool(limits, statements, settings.spill_directory)
         self._listing_pool = InstancePool(limits, _LISTING_INSTANCES, settings.spill_directory)
         self._watch = Watch()
+        self._closed = False
 
     def parse(self, sql: str) -> Statement:
         """Take one statement apart; whatever is not known to be harmless is refused."""
+        self._check_open()
         return self._analyst.analyse(sql).statement
 
     def plan(self, sql: str, parameters: pa.RecordBatch | None, scope: Scope, *, text: str | None = None) -> Plan:
         """Describe a query without running it."""
+        self._check_open()
         request = self._request(self._analyst.analyse_query(sql), parameters, scope, text)
         planned = self._planned(request)
         return Plan(planned.encoding.schema, _bound_schema(planned.parameter_schema, parameters))
@@ -108,6 +111,7 @@ class DuckDBEngine:
         timeout_seconds: float | None = None,
     ) -> DuckDBStream:
         """Run a query."""
+        self._check_open()
         request = self._request(self._analyst.analyse_query(sql), parameters, scope, text)
         rows = _rows(request)
         run_seconds = min(timeout_seconds or float("inf"), self._settings.statement_timeout_seconds)
@@ -163,6 +167,7 @@ class DuckDBEngine:
 
     def close(self) -> None:
         """Cancel what runs and free everything. Idempotent."""
+        self._closed = True
         for stream in self._watch.running():
             if isinstance(stream, DuckDBStream):
                 stream.cancel()
@@ -170,6 +175,10 @@ class DuckDBEngine:
         self._pool.close()
         self._listing_pool.close()
         self._parser.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LakehouseError(ErrorKind.UNAVAILABLE, "server_stopping", "The server is shutting down.")
 
     @cached_property
     def _info(self) -> EngineInfo:

@@ -1,9 +1,11 @@
 """From DuckDB's exceptions to LakehouseError, with texts that give nothing of the server away."""
 
+import logging
 import re
 
 from catalog import ErrorKind, LakehouseError
 
+_LOG = logging.getLogger(__name__)
 _MAX_CHARACTERS = 1500
 
 _KINDS: dict[str, tuple[ErrorKind, str]] = {
@@ -55,15 +57,21 @@ def translate(error: BaseException, *, wrapped: bool = False) -> LakehouseError:
     text = str(error)
     match = _PREFIX.match(text)
     if match is None or any(leak in text for leak in _LEAKS):
-        return LakehouseError(ErrorKind.INTERNAL, "engine_failed", "The query engine failed on this statement.")
+        return _internal(text)
     kind, code = _KINDS.get(match["name"], (ErrorKind.INTERNAL, "engine_failed"))
     if kind is ErrorKind.INTERNAL:
-        return LakehouseError(kind, code, "The query engine failed on this statement.")
+        return _internal(text)
     message = text[match.end() :]
     if _MISSING_TABLE.search(message):
         kind, code = ErrorKind.NOT_FOUND, "dataset_not_found"
         message = _SUGGESTION.sub("", message)
     return LakehouseError(kind, code, _clean(message, wrapped=wrapped))
+
+
+def _internal(text: str) -> LakehouseError:
+    """Keep what is for us in the log, and say no more than that something went wrong."""
+    _LOG.error("DuckDB failed: %s", text)
+    return LakehouseError(ErrorKind.INTERNAL, "engine_failed", "The query engine failed on this statement.")
 
 
 def is_fatal(error: BaseException) -> bool:

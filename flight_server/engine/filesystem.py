@@ -49,7 +49,7 @@ class ObjectFile:
             return b""
         try:
             data = self._reader.read(self._key, self._etag, self.size, self._position, length)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 whatever the store raises must not reach DuckDB
             raise self._owner.fail(error) from None
         self._position += len(data)
         return data

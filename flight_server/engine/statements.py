@@ -5,12 +5,11 @@ part that is a query or a type passes the same gate as any query. What is not un
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from catalog import ErrorKind, LakehouseError
 
-from . import Statement, StatementKind
-from .parser import tokenize
+from . import StatementKind
+from .statement_reader import CLOSING, OPENING, ColumnDefinition, Dissected, StatementReader, not_allowed, unsupported
 
 _NOT_YET = {"UPDATE": "UPDATE", "MERGE_INTO": "MERGE INTO", "ALTER": "ALTER", "MULTI": "PIVOT as a statement"}
 _NOT_YET_HINT = {"MULTI": " Write FROM (PIVOT … ON … IN (…) USING …) instead."}
@@ -30,24 +29,6 @@ _CONSTRAINTS = frozenset(
         "using",
     }
 )
-_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnDefinition:
-    """A column in CREATE TABLE: its name, the text of its type, and whether NULL is allowed."""
-
-    name: str
-    type_sql: str
-    nullable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Dissected:
-    """A statement, and the column definitions of CREATE TABLE, which the engine turns into a schema."""
-
-    statement: Statement
-    definitions: tuple[ColumnDefinition, ...] = ()
 
 
 def dissect(kind: str, sql: str, parameter_count: int) -> Dissected:
@@ -62,121 +43,21 @@ def dissect(kind: str, sql: str, parameter_count: int) -> Dissected:
         LakehouseError: UNIMPLEMENTED ``statement_not_supported`` or PERMISSION_DENIED ``statement_not_allowed``.
     """
     if kind in _NOT_YET:
-        raise _unsupported(_NOT_YET[kind], _NOT_YET_HINT.get(kind, ""))
+        raise unsupported(_NOT_YET[kind], _NOT_YET_HINT.get(kind, ""))
     take = _KINDS.get(kind)
     if take is None:
         raise not_allowed(f"{kind.replace('_', ' ')} statements are not available in this server.")
-    reader = _Reader(sql, parameter_count)
+    reader = StatementReader(sql, parameter_count)
     dissected = take(reader)
     reader.expect_end()
     return dissected
 
 
-def not_allowed(message: str) -> LakehouseError:
-    """Make the error for a statement that this server never runs."""
-    return LakehouseError(ErrorKind.PERMISSION_DENIED, "statement_not_allowed", message)
-
-
-def _unsupported(what: str, hint: str = "") -> LakehouseError:
-    return LakehouseError(ErrorKind.UNIMPLEMENTED, "statement_not_supported", f"{what} is not supported.{hint}")
-
-
-class _Reader:
-    """Reads a statement token by token."""
-
-    def __init__(self, sql: str, parameter_count: int) -> None:
-        self.sql = sql
-        self.parameter_count = parameter_count
-        self.tokens = tokenize(sql)
-        while self.tokens and self.tokens[-1].text == ";":
-            self.tokens.pop()
-        self.at = 0
-
-    @property
-    def word(self) -> str:
-        return self.tokens[self.at].word if self.at < len(self.tokens) else ""
-
-    def accept(self, *words: str) -> bool:
-        """Step over these words if they come next."""
-        found = tuple(token.word for token in self.tokens[self.at : self.at + len(words)])
-        if found == words:
-            self.at += len(words)
-            return True
-        return False
-
-    def expect(self, *words: str) -> None:
-        if not self.accept(*words):
-            raise _unsupported(self._rest_words())
-
-    def expect_end(self) -> None:
-        if self.at < len(self.tokens):
-            raise _unsupported(self._rest_words())
-
-    def name(self) -> tuple[str, ...]:
-        """Read a name of one to three parts, unquoted."""
-        parts = [self._part()]
-        while self.accept("."):
-            parts.append(self._part())
-        if len(parts) > 3:  # noqa: PLR2004 - catalog, schema and table
-            raise LakehouseError(
-                ErrorKind.INVALID_ARGUMENT, "invalid_name", f"A name has at most three parts: {'.'.join(parts)}"
-            )
-        return tuple(parts)
-
-    def rest(self) -> str:
-        """Read all that is left as text."""
-        text = self.slice(self.at, len(self.tokens))
-        self.at = len(self.tokens)
-        return text
-
-    def slice(self, first: int, last: int) -> str:
-        """Return the text of the tokens from ``first`` up to, not including, ``last``."""
-        return self.sql[self.tokens[first].start : self.tokens[last - 1].end] if first < last else ""
-
-    def closing(self) -> int:
-        """Return the position of the parenthesis that closes the one at the current position."""
-        depth = 0
-        for position in range(self.at, len(self.tokens)):
-            depth += (self.tokens[position].text in _OPENING) - (self.tokens[position].text in _CLOSING)
-            if depth == 0:
-                return position
-        raise _unsupported("This statement")
-
-    def top_level(self) -> list[int]:
-        """Return the positions from here on that are outside all parentheses."""
-        depth, found = 0, []
-        for position in range(self.at, len(self.tokens)):
-            depth -= self.tokens[position].text in _CLOSING
-            if depth == 0:
-                found.append(position)
-            depth += self.tokens[position].text in _OPENING
-        return found
-
-    def statement(self, kind: StatementKind, **parts: object) -> Dissected:
-        text = self.slice(0, len(self.tokens))
-        return Dissected(Statement(kind, text, parameter_count=self.parameter_count, **parts))  # type: ignore[arg-type]
-
-    def _part(self) -> str:
-        if self.at >= len(self.tokens):
-            raise _unsupported("This statement")
-        token = self.tokens[self.at]
-        self.at += 1
-        if token.text.startswith('"'):
-            return token.text[1:-1].replace('""', '"')
-        if not (token.text[0].isalpha() or token.text[0] == "_"):
-            raise _unsupported(f"A name that begins with {token.text[:20]}")
-        return token.text
-
-    def _rest_words(self) -> str:
-        words = " ".join(token.text for token in self.tokens[self.at : self.at + 4])
-        return f"This form of the statement (at: {words[:60] or 'its end'})"
-
-
-def _insert(reader: _Reader) -> Dissected:
+def _insert(reader: StatementReader) -> Dissected:
     prefix = _prefix(reader, "insert")
     reader.expect("insert")
     if reader.word == "or":
-        raise _unsupported("INSERT OR REPLACE / OR IGNORE")
+        raise unsupported("INSERT OR REPLACE / OR IGNORE")
     reader.accept("into")
     target = reader.name()
     columns = None
@@ -192,20 +73,20 @@ def _insert(reader: _Reader) -> Dissected:
     by_name = reader.accept("by", "name")
     reader.accept("by", "position")
     if reader.word == "default":
-        raise _unsupported("INSERT … DEFAULT VALUES")
+        raise unsupported("INSERT … DEFAULT VALUES")
     for position in reader.top_level():
         following = reader.tokens[position + 1].word if position + 1 < len(reader.tokens) else ""
         if reader.tokens[position].word == "returning":
-            raise _unsupported("INSERT … RETURNING")
+            raise unsupported("INSERT … RETURNING")
         if reader.tokens[position].word == "on" and following == "conflict":
-            raise _unsupported("INSERT … ON CONFLICT")
+            raise unsupported("INSERT … ON CONFLICT")
     if prefix and reader.word == "with":
-        raise _unsupported("INSERT with two WITH clauses")
+        raise unsupported("INSERT with two WITH clauses")
     source = f"{prefix}{reader.rest()}"
     return reader.statement(StatementKind.INSERT, target=target, columns=columns, by_name=by_name, source_sql=source)
 
 
-def _prefix(reader: _Reader, verb: str) -> str:
+def _prefix(reader: StatementReader, verb: str) -> str:
     """Step over WITH … before a verb; return its text."""
     if reader.word != "with":
         return ""
@@ -214,10 +95,10 @@ def _prefix(reader: _Reader, verb: str) -> str:
             prefix = reader.slice(0, position) + "\n"
             reader.at = position
             return prefix
-    raise _unsupported("This statement")
+    raise unsupported("This statement")
 
 
-def _column_list(reader: _Reader) -> tuple[str, ...]:
+def _column_list(reader: StatementReader) -> tuple[str, ...]:
     reader.expect("(")
     columns = [*reader.name()]
     while reader.accept(","):
@@ -226,30 +107,30 @@ def _column_list(reader: _Reader) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def _create(reader: _Reader) -> Dissected:
+def _create(reader: StatementReader) -> Dissected:
     reader.expect("create")
     or_replace = reader.accept("or", "replace")
     if reader.accept("schema"):
         if or_replace:
-            raise _unsupported("CREATE OR REPLACE SCHEMA")
+            raise unsupported("CREATE OR REPLACE SCHEMA")
         if_not_exists = reader.accept("if", "not", "exists")
         return reader.statement(StatementKind.CREATE_SCHEMA, target=reader.name(), if_not_exists=if_not_exists)
     if not reader.accept("table"):
-        raise _unsupported(f"CREATE {reader.word.upper()[:40]}")
+        raise unsupported(f"CREATE {reader.word.upper()[:40]}")
     if_not_exists = reader.accept("if", "not", "exists")
     target = reader.name()
     flags = {"target": target, "or_replace": or_replace, "if_not_exists": if_not_exists}
     if reader.accept("as"):
         return reader.statement(StatementKind.CREATE_TABLE_AS, source_sql=reader.rest(), **flags)
     if reader.word != "(":
-        raise _unsupported("This form of CREATE TABLE")
+        raise unsupported("This form of CREATE TABLE")
     definitions = _definitions(reader)
     if reader.word == "as":
-        raise _unsupported("A column list in CREATE TABLE … AS")
+        raise unsupported("A column list in CREATE TABLE … AS")
     return Dissected(reader.statement(StatementKind.CREATE_TABLE, **flags).statement, definitions)
 
 
-def _definitions(reader: _Reader) -> tuple[ColumnDefinition, ...]:
+def _definitions(reader: StatementReader) -> tuple[ColumnDefinition, ...]:
     end = reader.closing()
     reader.expect("(")
     definitions, first, depth = [], reader.at, 0
@@ -258,65 +139,65 @@ def _definitions(reader: _Reader) -> tuple[ColumnDefinition, ...]:
         if depth == 0 and (text == "," or position == end):
             definitions.append(_definition(reader, first, position))
             first = position + 1
-        depth += (text in _OPENING) - (text in _CLOSING)
+        depth += (text in OPENING) - (text in CLOSING)
     reader.at = end + 1
     return tuple(definitions)
 
 
-def _definition(reader: _Reader, first: int, last: int) -> ColumnDefinition:
+def _definition(reader: StatementReader, first: int, last: int) -> ColumnDefinition:
     reader.at = first
     if reader.word in {"primary", "unique", "check", "foreign", "constraint", "like"}:
-        raise _unsupported(f"{reader.word.upper()} in CREATE TABLE")
+        raise unsupported(f"{reader.word.upper()} in CREATE TABLE")
     (name,) = reader.name()[:1]
     first = reader.at
     nullable, end, depth = True, last, 0
     for position in range(first, last):
         word = reader.tokens[position].word
         if depth == 0 and word in _CONSTRAINTS:
-            raise _unsupported(f"{word.upper()} in a column of CREATE TABLE")
+            raise unsupported(f"{word.upper()} in a column of CREATE TABLE")
         if depth == 0 and word in {"not", "null"}:
             end = min(end, position)
             nullable = nullable and word != "not"
         elif position > end:
-            raise _unsupported("This column definition")
-        depth += (word in _OPENING) - (word in _CLOSING)
+            raise unsupported("This column definition")
+        depth += (word in OPENING) - (word in CLOSING)
     return ColumnDefinition(name, reader.slice(first, end), nullable)
 
 
-def _drop(reader: _Reader) -> Dissected:
+def _drop(reader: StatementReader) -> Dissected:
     if not reader.accept("drop"):
         raise not_allowed(f"{reader.word.upper()[:40]} is not available in this server.")
     kinds = {"table": StatementKind.DROP_TABLE, "schema": StatementKind.DROP_SCHEMA}
     kind = kinds.get(reader.word)
     if kind is None:
-        raise _unsupported(f"DROP {reader.word.upper()[:40]}")
+        raise unsupported(f"DROP {reader.word.upper()[:40]}")
     reader.at += 1
     if_exists = reader.accept("if", "exists")
     target = reader.name()
     if reader.word == ",":
-        raise _unsupported("DROP of several things at once")
+        raise unsupported("DROP of several things at once")
     if kind is StatementKind.DROP_SCHEMA and reader.word == "cascade":
-        raise _unsupported("DROP SCHEMA … CASCADE", " Drop its datasets first.")
+        raise unsupported("DROP SCHEMA … CASCADE", " Drop its datasets first.")
     if not reader.accept("restrict"):
         reader.accept("cascade")
     return reader.statement(kind, target=target, if_exists=if_exists)
 
 
-def _delete(reader: _Reader) -> Dissected:
+def _delete(reader: StatementReader) -> Dissected:
     if reader.accept("truncate"):
         reader.accept("table")
         return reader.statement(StatementKind.TRUNCATE, target=reader.name())
     if reader.word == "with":
-        raise _unsupported("DELETE with a WITH clause")
+        raise unsupported("DELETE with a WITH clause")
     reader.expect("delete", "from")
     target = reader.name()
     for word in ("where", "using", "returning"):
         if reader.word == word:
-            raise _unsupported(f"DELETE … {word.upper()}", " DELETE FROM without a condition and TRUNCATE work.")
+            raise unsupported(f"DELETE … {word.upper()}", " DELETE FROM without a condition and TRUNCATE work.")
     return reader.statement(StatementKind.DELETE, target=target)
 
 
-def _transaction(reader: _Reader) -> Dissected:
+def _transaction(reader: StatementReader) -> Dissected:
     kinds = {
         "begin": StatementKind.BEGIN,
         "start": StatementKind.BEGIN,
@@ -327,7 +208,7 @@ def _transaction(reader: _Reader) -> Dissected:
     }
     kind = kinds.get(reader.word)
     if kind is None:
-        raise _unsupported(reader.word.upper()[:40])
+        raise unsupported(reader.word.upper()[:40])
     reader.at += 1
     if not reader.accept("transaction"):
         reader.accept("work")
@@ -335,7 +216,7 @@ def _transaction(reader: _Reader) -> Dissected:
     return reader.statement(kind)
 
 
-def _set(reader: _Reader) -> Dissected:
+def _set(reader: StatementReader) -> Dissected:
     if reader.accept("use"):
         return reader.statement(StatementKind.USE, target=reader.name())
     if not reader.accept("set"):
@@ -358,7 +239,7 @@ def _set(reader: _Reader) -> Dissected:
     return reader.statement(StatementKind.SET, target=("timezone", "UTC"))
 
 
-_KINDS: dict[str, Callable[[_Reader], Dissected]] = {
+_KINDS: dict[str, Callable[[StatementReader], Dissected]] = {
     "INSERT": _insert,
     "CREATE": _create,
     "DROP": _drop,
@@ -374,7 +255,7 @@ def explained(sql: str) -> tuple[str, str]:
     Raises:
         LakehouseError: UNIMPLEMENTED ``statement_not_supported``.
     """
-    reader = _Reader(sql, 0)
+    reader = StatementReader(sql, 0)
     reader.expect("explain")
     options = []
     if reader.accept("analyze"):
@@ -399,5 +280,5 @@ def _explain_options(words: list[str]) -> list[str]:
             options.append(f"FORMAT {words[position + 1].strip(chr(39)).upper()}")
             position += 2
         else:
-            raise _unsupported("This option of EXPLAIN", " It takes ANALYZE, FORMAT TEXT and FORMAT JSON.")
+            raise unsupported("This option of EXPLAIN", " It takes ANALYZE, FORMAT TEXT and FORMAT JSON.")
     return options

@@ -102,7 +102,7 @@ class DuckDBStream:
             self._finish(began)
             self.close()
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 DuckDB and pyarrow raise all kinds of errors
             raise self._failed(error) from None
         finally:
             self._finish(began)
@@ -205,7 +205,7 @@ class DuckDBStream:
                 batches.close()  # type: ignore[attr-defined]  # it is a generator
             if self._ending is not None:
                 self._healthy = self._healthy and self._instance.is_usable()
-        except Exception:  # noqa: BLE001 - whatever a half-read result raises, the instance is discarded
+        except Exception:  # noqa: BLE001 whatever a half-read result raises, the instance is discarded
             self._healthy = False
         self._on_close(self._healthy)
 
@@ -215,10 +215,9 @@ class DuckDBStream:
         for values in self._rows:
             reader = self._open(values, rows_per_batch)
             try:
-                rename = reader.schema != schema
-                for batch in reader:
-                    if rename:
-                        batch = pa.RecordBatch.from_arrays(batch.columns, schema=schema)  # noqa: PLW2901
+                same = reader.schema == schema
+                for read in reader:
+                    batch = read if same else pa.RecordBatch.from_arrays(read.columns, schema=schema)
                     yield from split(batch, self._limits.message_bytes, self._limits.row_bytes)
             finally:
                 reader.close()
