@@ -5,7 +5,7 @@ the key in the message: nothing is ever half understood. A format that is too ne
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -116,13 +116,15 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "operation": manifest.operation,
         "author": manifest.author,
         "schemas": [{"id": 0, "ipc": manifest.schema.serialize().to_pybytes()}],
-        "log": [_record(entry) for entry in manifest.log],
-        "ingest_keys": [_record(entry) for entry in manifest.ingest_keys],
         "producers": [{"id": name, "sequence": sequence} for name, sequence in manifest.producers.items()],
     }
+    lists = {
+        "objects": _object_list(manifest.objects),
+        "log": _records(manifest.log, _LOG),
+        "ingest_keys": _records(manifest.ingest_keys, _INGEST_KEYS),
+    }
     columns = [
-        _object_list(manifest.objects) if field.name == "objects" else pa.array([row[field.name]], field.type)
-        for field in MANIFEST
+        lists[field.name] if field.name in lists else pa.array([row[field.name]], field.type) for field in MANIFEST
     ]
     return _write(pa.Table.from_arrays(columns, schema=MANIFEST))
 
@@ -132,7 +134,7 @@ def decode_manifest(data: bytes, key: str) -> Manifest:
     with _corruption(key):
         table = _read(data, MANIFEST)
         _check(table.num_rows == 1, "it has more or less than one row")
-        row = table.drop_columns(["objects"]).to_pylist()[0]
+        row = table.drop_columns(["objects", "log", "ingest_keys"]).to_pylist()[0]
         struct = table.column("objects").combine_chunks().flatten()
         objects = pa.Table.from_struct_array(struct).cast(OBJECTS)
         check_objects(objects, row["row_count"])
@@ -151,8 +153,8 @@ def decode_manifest(data: bytes, key: str) -> Manifest:
             commit_id=row["commit_id"],
             operation=row["operation"],
             author=row["author"],
-            log=tuple(CommitRecord(**entry) for entry in row["log"]),
-            ingest_keys=tuple(IngestKey(**entry) for entry in row["ingest_keys"]),
+            log=tuple(CommitRecord(*values) for values in _rows(table["log"])),
+            ingest_keys=tuple(IngestKey(*values) for values in _rows(table["ingest_keys"])),
             producers={entry["id"]: entry["sequence"] for entry in row["producers"]},
             min_writer=row["min_writer"],
         )
@@ -218,13 +220,26 @@ def check_objects(objects: pa.Table, row_count: int) -> None:
     _check(pc.count_distinct(keys).as_py() == len(keys), "it names an object twice")
 
 
-def _record(entry: CommitRecord | IngestKey) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in entry.__slots__}
+def _records(entries: Sequence[CommitRecord | IngestKey], kind: pa.DataType) -> pa.Array:
+    """Encode one list of records, column by column: a manifest may have thousands."""
+    fields = list(kind.value_type)
+    columns = [pa.array([getattr(entry, field.name) for entry in entries], field.type) for field in fields]
+    return _one_list(pa.StructArray.from_arrays(columns, fields=fields), kind)
+
+
+def _rows(column: pa.ChunkedArray) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of each record of the list in a one-row column, in the order of its fields."""
+    records = column.combine_chunks().flatten()
+    return zip(*(values.to_pylist() for values in records.flatten()), strict=True)
+
+
+def _one_list(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values, type=kind)
 
 
 def _object_list(objects: pa.Table) -> pa.Array:
     struct = objects.combine_chunks().to_struct_array().combine_chunks()
-    return pa.ListArray.from_arrays(pa.array([0, len(struct)], pa.int32()), struct, type=_OBJECT_LIST)
+    return _one_list(struct, _OBJECT_LIST)
 
 
 def _write(table: pa.Table) -> bytes:

@@ -45,6 +45,8 @@ from .settings import CommitSettings
 from .store import Blob, IfMatch, ObjectStore, StoreError
 
 _PARALLEL_WRITES = 8
+_COURTESY = 10
+"""How many times as long as its own attempt took a committer leaves to others, at most."""
 
 _logger = logging.getLogger(__name__)
 
@@ -117,32 +119,41 @@ class Committer:
         self._thread.join()
         self._pool.shutdown()
 
-    def publish(self, group: list[Request]) -> None:
-        """Commit a group of requests with one swap of the root, and give each its own outcome."""
+    def publish(self, group: list[Request]) -> float:
+        """Commit a group of requests with one swap of the root, and give each its own outcome.
+
+        Returns:
+            Seconds to leave to other servers that are trying to commit, too. Without, the one that has just committed
+            would always be the first again, because it has everything at hand.
+        """
         commit_id = str(uuid7())
         publication = Publication(self._store, self._reader, self._pool)
         swap: Swap | None = None  # while it is set, the store was asked to swap and nobody knows yet whether it did
         for _ in self._attempts(group):
+            began = time.monotonic()
             try:
                 head = self._reader.head()
                 if swap is not None and self._landed(swap, head):
-                    return _acknowledge(swap)
+                    _acknowledge(swap)
+                    break
                 if swap is None or head.blob.etag != swap.base.blob.etag:
                     swap = None
                     swap = self._prepare(head, group, commit_id, publication)
                 if swap.draft.changed:
                     etag = self._store.put(root_key(), swap.data, IfMatch(swap.base.blob.etag))
                     self._reader.learn(swap.root, Blob(swap.data, etag))
-                return _acknowledge(swap)
+                _acknowledge(swap)
+                return _COURTESY * (time.monotonic() - began) if publication.contended else 0.0
             except StoreError as error:
                 _logger.debug("attempt to commit %s: %r", commit_id, error)
             except LakehouseError as error:
                 if error.kind is not ErrorKind.UNAVAILABLE:
                     definite = partial(LakehouseError, error.kind, error.code, error.message)
-                    return _fail(group, outcome_unknown if swap else definite)
+                    _fail(group, outcome_unknown if swap else definite)
             expired = [request for request in group if request.expired]
             _fail(expired, outcome_unknown if swap else store_unavailable)
-        return _fail(group, outcome_unknown if swap else _contention)
+        _fail(group, outcome_unknown if swap else _contention)
+        return 0.0
 
     def _landed(self, swap: Swap, head: Head) -> bool:
         """Tell whether the version that our swap would have made is ours."""
@@ -187,21 +198,26 @@ class Committer:
         return Swap(base, root, encode_root(root), draft, outcomes)
 
     def _attempts(self, group: list[Request]) -> Iterator[None]:
-        """Pause between attempts (full jitter, doubling), for as long as anybody waits; the last one is at the deadline."""
-        settings = self._settings
+        """Pause between attempts, for as long as anybody waits; the last one is at the deadline.
+
+        Pauses have full jitter and double at first. After a second they get shorter again: who has waited longer than
+        others comes first.
+        """
+        began, settings = time.monotonic(), self._settings
         for attempt in range(settings.attempts):
             yield
             waiting = _pending(group)
             if not waiting:
                 return
-            bound = min(settings.backoff_max_seconds, settings.backoff_initial_seconds * 2.0**attempt)
-            pause = random.uniform(0, bound)  # noqa: S311 (jitter, no secret)
-            time.sleep(max(0.0, min(pause, max(request.deadline for request in waiting) - time.monotonic())))
+            now = time.monotonic()
+            bound = min(settings.backoff_max_seconds, settings.backoff_initial_seconds * 2.0 ** min(attempt, 30))
+            deadline = max(request.deadline for request in waiting)
+            _sleep_up_to(min(bound / max(1.0, now - began), deadline - now))
 
     def _run(self) -> None:
         while group := self._next_group():
             try:
-                self.publish(group)
+                _sleep_up_to(self.publish(group))
             except Exception:
                 _logger.exception("the committer failed")
             _fail(group, outcome_unknown)
@@ -220,6 +236,10 @@ class Committer:
             if request.future.set_running_or_notify_cancel():
                 group.append(request)
         return group
+
+
+def _sleep_up_to(seconds: float) -> None:
+    time.sleep(random.uniform(0, max(0.0, seconds)))  # noqa: S311 (jitter, no secret)
 
 
 def outcome_unknown() -> LakehouseError:

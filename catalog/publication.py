@@ -23,6 +23,9 @@ class Publication:
 
     A manifest is written again only if it would come out differently: a big dataset must not lose every race because
     encoding its manifest takes longer than others need to commit to small ones.
+
+    Attributes:
+        contended: whether somebody else is committing to the lake, too: the base was archived already.
     """
 
     def __init__(self, store: ObjectStore, reader: CatalogReader, pool: Executor) -> None:
@@ -30,6 +33,7 @@ class Publication:
         self._reader = reader
         self._pool = pool
         self._written: dict[DatasetName, tuple[Hashable, StagedDataset]] = {}
+        self.contended = False
 
     def write(self, base: Head, draft: Draft, origins: Mapping[DatasetName, Hashable]) -> Draft:
         """Archive the base, write the draft's manifests, and return the draft that refers to what was written.
@@ -53,7 +57,8 @@ class Publication:
         return draft
 
     def _archive(self, base: Head) -> None:
-        self._create(archived_root_key(base.snapshot.version), base.blob.data)
+        if not self._create(archived_root_key(base.snapshot.version), base.blob.data):
+            self.contended = True
 
     def _write_manifest(self, name: DatasetName, origin: Hashable, staged: StagedDataset) -> Callable[[], None]:
         def job() -> None:
@@ -64,16 +69,16 @@ class Publication:
 
         return job
 
-    def _create(self, key: str, data: bytes) -> None:
-        """Create an object. That it exists already is fine: nobody ever puts other bytes under its key."""
+    def _create(self, key: str, data: bytes) -> bool:
+        """Create an object; tell whether it is new. If not, it has the same bytes."""
         for _ in range(_CONFLICTING_CREATES):
             try:
                 self._store.put(key, data, IfAbsent())
             except PreconditionFailedError:
-                return
+                return False
             except WriteConflictError:
                 continue
-            return
+            return True
         raise WriteConflictError(key)
 
     def _run(self, jobs: list[Callable[[], None]]) -> None:
