@@ -46,7 +46,7 @@ class Parser:
             ":memory:",
             config={"threads": 1, "python_enable_replacements": False, "autoload_known_extensions": False},
         )
-        for setting in ("TimeZone = 'UTC'", "enable_external_access = false", "lock_configuration = true"):
+        for setting in ("GLOBAL TimeZone = 'UTC'", "enable_external_access = false", "lock_configuration = true"):
             self._connection.execute(f"SET {setting}")
 
     def statements(self, sql: str) -> list[tuple[str, frozenset[str]]]:
