@@ -194,6 +194,15 @@ class CapabilityFileSystem(AbstractFileSystem):  # type: ignore[misc]
         objects, index = self._find(path)
         return {"name": path, "size": objects.size(index), "type": "file"}
 
+    def size(self, path: str) -> int:
+        """Return the size of a granted object in bytes."""
+        objects, index = self._find(path)
+        return objects.size(index)
+
+    def unstrip_protocol(self, name: str) -> str:
+        """Return a path as it is: ours are always whole."""
+        return name
+
     def exists(self, path: str, **_: Any) -> bool:
         """Return whether a path is granted."""
         return self._lookup(path) is not None
