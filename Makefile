@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 # pip's many lines as a row of dots; its errors still show.
 DOTS := awk '/^(Collecting|Downloading|Installing)/ { printf "."; fflush() } END { print "" }'
+# The same for Go, which prints one package a line; what is more than a name is shown.
+GO_DOTS := awk '/^[^ ]+$$/ { if (++n % 20 == 0) { printf "."; fflush() }; next } { print } END { print "" }'
 # The versions that everything was tested with; `make lock` renews them.
 LOCK := requirements.lock
 MINIO_MODULE := $(shell sed -n 's/^MODULE = "\(.*\)"$$/\1/p' tests/support/minio.py)
@@ -57,7 +59,7 @@ minio: ## Build the MinIO server that the tests use, if it is missing and Go is 
 	    echo "== MinIO is there"; \
 	elif command -v go >/dev/null; then \
 	    echo "== building MinIO into $(MINIO_FOLDER): once, about four minutes"; \
-	    mkdir -p "$(MINIO_FOLDER)" && GOBIN="$(MINIO_FOLDER)" go install $(MINIO_MODULE); \
+	    mkdir -p "$(MINIO_FOLDER)" && GOBIN="$(MINIO_FOLDER)" go install -v $(MINIO_MODULE) 2>&1 | $(GO_DOTS); \
 	else \
 	    echo "== no MinIO and no Go to build it with: the tests that need a real MinIO will be skipped"; \
 	fi

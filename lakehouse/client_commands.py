@@ -41,6 +41,9 @@ def ingest(
         task = bar.add_task(dataset, total=file.stat().st_size if file.exists() else None)
         query = {"name": dataset} | ({"mode": mode} if mode else {})
         answer = upload_file(url, file, query, idempotency_key=key, progress=lambda count: bar.advance(task, count))
+    for column in answer.get("columns", []):
+        if "why" in column:
+            stderr.print(f"Column {column['name']} is text: {column['why']}.", markup=False)
     if sys.stdout.isatty():
         print_manifest(answer)
     else:

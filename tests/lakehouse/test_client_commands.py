@@ -108,6 +108,14 @@ def test_a_file_is_ingested_under_the_name_it_suggests(run: Run, tmp_path: Path)
     assert [column["name"] for column in described["schema"]] == ["city", "people"]
 
 
+def test_a_column_that_became_text_is_named_with_the_reason(run: Run, tmp_path: Path):
+    file = tmp_path / "badges.csv"
+    file.write_text("badge\n" + "1\n" * 1_500 + "B-7\n")
+    code, _, errors = run("ingest", file)
+    assert code == ExitCode.OK
+    assert errors.startswith("Column badge is text: ")
+
+
 def test_a_repeated_ingest_with_the_same_key_adds_its_rows_once(run: Run, tmp_path: Path):
     file = tmp_path / "once.csv"
     file.write_text("a\n1\n")
