@@ -83,7 +83,7 @@ class NdjsonFile:
             try:
                 found = schema if found is None else pa.unify_schemas([found, schema], promote_options="permissive")
             except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-                raise _problem("json_type_conflict", str(error).splitlines()[0]) from None
+                raise _problem("json_type_conflict", f"from here on: {str(error).splitlines()[0]}", line) from None
             line += block.count(b"\n")
         if found is None or len(found) == 0:
             raise _problem("json_empty", "the file has no JSON object")

@@ -29,9 +29,9 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
 
     def maintenance(self, now: float) -> None:
         super().maintenance(now)
-        for channel in self.active_channels.values():
+        for channel in list(self.active_channels.values()):
             if channel.is_stuck(now - self.adj.channel_timeout):
-                channel.will_close = True
+                channel.handle_close()  # at once: marked for closing, it would wait until its reader reads
 
 
 class HttpServer:
@@ -60,8 +60,9 @@ class HttpServer:
 
     def close(self) -> None:
         """Stop: no new connections, and ``http.drain_seconds`` for the requests that have begun."""
-        self._closing.set()
-        self._server.pull_trigger()
+        if not self._closing.is_set():
+            self._closing.set()
+            self._server.pull_trigger()
         self._thread.join()
 
     def _run(self) -> None:
@@ -73,6 +74,8 @@ class HttpServer:
         deadline = time.monotonic() + self._settings.drain_seconds
         while self._is_busy() and time.monotonic() < deadline:
             self._poll()
+        for channel in list(self._server.active_channels.values()):
+            channel.handle_close()  # what still writes to it finds it closed, and ends
         self._server.task_dispatcher.shutdown()
         wasyncore.close_all(self._sockets, ignore_all=True)
 
