@@ -48,6 +48,9 @@ _PARALLEL_WRITES = 8
 _COURTESY = 10
 """How many times as long as its own attempt took a committer leaves to others, at most."""
 
+_LAST_LOOK_SECONDS = 1.0
+"""Time after its deadline in which the committer may still find out what became of a commit."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -58,11 +61,6 @@ class Request:
     proposal: Proposal
     deadline: float
     future: Future[CommitResult] = field(default_factory=Future)
-
-    @property
-    def expired(self) -> bool:
-        """Whether its time is over."""
-        return time.monotonic() >= self.deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ class Committer:
         self._queue.put(request)
         # The committer itself keeps the deadline. It may be late if a call of the store hangs: no reason to hang too.
         try:
-            return request.future.result(self._settings.deadline_seconds + self._settings.backoff_max_seconds)
+            return request.future.result(self._settings.deadline_seconds + _LAST_LOOK_SECONDS)
         except TimeoutError:
             if request.future.cancel():
                 raise store_unavailable() from None
@@ -129,15 +127,17 @@ class Committer:
         commit_id = str(uuid7())
         publication = Publication(self._store, self._reader, self._pool)
         swap: Swap | None = None  # while it is set, the store was asked to swap and nobody knows yet whether it did
-        for _ in self._attempts(group):
-            began = time.monotonic()
+        failure = store_unavailable  # what to tell those whose time is over while nothing is in doubt
+        for began in self._attempts(group):
             try:
                 head = self._reader.head()
                 if swap is not None and self._landed(swap, head):
                     _acknowledge(swap)
                     break
-                if swap is None or head.blob.etag != swap.base.blob.etag:
-                    swap = None
+                if swap is not None and head.blob.etag != swap.base.blob.etag:
+                    swap, failure = None, _contention
+                if swap is None:
+                    _fail(_late(group, began), failure)
                     swap = self._prepare(head, group, commit_id, publication)
                 if swap.draft.changed:
                     etag = self._store.put(root_key(), swap.data, IfMatch(swap.base.blob.etag))
@@ -146,13 +146,13 @@ class Committer:
                 return _COURTESY * (time.monotonic() - began) if publication.contended else 0.0
             except StoreError as error:
                 _logger.debug("attempt to commit %s: %r", commit_id, error)
+                failure = store_unavailable
             except LakehouseError as error:
+                failure = partial(LakehouseError, error.kind, error.code, error.message)
                 if error.kind is not ErrorKind.UNAVAILABLE:
-                    definite = partial(LakehouseError, error.kind, error.code, error.message)
-                    _fail(group, outcome_unknown if swap else definite)
-            expired = [request for request in group if request.expired]
-            _fail(expired, outcome_unknown if swap else store_unavailable)
-        _fail(group, outcome_unknown if swap else _contention)
+                    break
+            _fail(_late(group, began), outcome_unknown if swap else failure)
+        _fail(group, outcome_unknown if swap else failure)
         return 0.0
 
     def _landed(self, swap: Swap, head: Head) -> bool:
@@ -168,7 +168,7 @@ class Committer:
     def _prepare(self, base: Head, group: list[Request], commit_id: str, publication: Publication) -> Swap:
         """Apply the group to a root, and write all that the new root will refer to.
 
-        Nothing is in doubt here, so a request that is too late or cannot be applied fails for good, and alone.
+        Nothing is in doubt here, so a request that cannot be applied fails for good, and alone.
         """
         check_writable(base.snapshot.root)
         at = max(self._clock(), base.snapshot.committed_at + timedelta(microseconds=1))
@@ -178,9 +178,6 @@ class Committer:
         outcomes: list[tuple[Request, Outcome]] = []
         origins: dict[DatasetName, tuple[object, ...]] = {}
         for request in _pending(group):
-            if request.expired:
-                _fail([request], _contention)
-                continue
             try:
                 outcome = request.proposal.apply(draft, context)
             except LakehouseError as error:
@@ -197,27 +194,27 @@ class Committer:
         root = draft.root(version=version, commit_id=commit_id, committed_at=at)
         return Swap(base, root, encode_root(root), draft, outcomes)
 
-    def _attempts(self, group: list[Request]) -> Iterator[None]:
-        """Pause between attempts, for as long as anybody waits; the last one is at the deadline.
+    def _attempts(self, group: list[Request]) -> Iterator[float]:
+        """Yield the time at which an attempt begins, for as long as anybody waits. The last look is past the deadline.
 
         Pauses have full jitter and double at first. After a second they get shorter again: who has waited longer than
         others comes first.
         """
         began, settings = time.monotonic(), self._settings
         for attempt in range(settings.attempts):
-            yield
+            yield time.monotonic()
             waiting = _pending(group)
             if not waiting:
                 return
-            now = time.monotonic()
+            waited = time.monotonic() - began
             bound = min(settings.backoff_max_seconds, settings.backoff_initial_seconds * 2.0 ** min(attempt, 30))
-            deadline = max(request.deadline for request in waiting)
-            _sleep_up_to(min(bound / max(1.0, now - began), deadline - now))
+            pause = _up_to(bound / max(1.0, waited))
+            time.sleep(max(0.0, min(pause, max(request.deadline for request in waiting) - time.monotonic())))
 
     def _run(self) -> None:
         while group := self._next_group():
             try:
-                _sleep_up_to(self.publish(group))
+                time.sleep(_up_to(self.publish(group)))
             except Exception:
                 _logger.exception("the committer failed")
             _fail(group, outcome_unknown)
@@ -238,8 +235,8 @@ class Committer:
         return group
 
 
-def _sleep_up_to(seconds: float) -> None:
-    time.sleep(random.uniform(0, max(0.0, seconds)))  # noqa: S311 (jitter, no secret)
+def _up_to(seconds: float) -> float:
+    return random.uniform(0, seconds)  # noqa: S311 (jitter, no secret)
 
 
 def outcome_unknown() -> LakehouseError:
@@ -259,6 +256,10 @@ def _contention() -> LakehouseError:
 
 def _pending(group: list[Request]) -> list[Request]:
     return [request for request in group if not request.future.done()]
+
+
+def _late(group: list[Request], now: float) -> list[Request]:
+    return [request for request in group if request.deadline <= now]
 
 
 def _fail(group: list[Request], error: Callable[[], LakehouseError]) -> None:
