@@ -70,7 +70,7 @@ class CsvFile:
 
     def _read_start(self) -> tuple[list[str | None], pa.RecordBatch | None]:
         """Return the header and the rows of the first block, or None if there are none at all."""
-        batches = self._batches()
+        batches = self._batches(reads_ahead=False)
         first = next(batches)
         rows = first.slice(1)
         if rows.num_rows == 0:
@@ -90,12 +90,14 @@ class CsvFile:
                 raise _problem("csv_duplicate_column", f"the header names {name!r} twice", line=1)
             seen.add(name.lower())
 
-    def _batches(self) -> Generator[pa.RecordBatch]:
+    def _batches(self, *, reads_ahead: bool = True) -> Generator[pa.RecordBatch]:
         file = _CountedFile(self._open())
         try:
             reader = pa_csv.open_csv(
                 pa.PythonFile(file, mode="r"),
-                pa_csv.ReadOptions(block_size=self._block_bytes, autogenerate_column_names=True),
+                pa_csv.ReadOptions(
+                    block_size=self._block_bytes, autogenerate_column_names=True, use_threads=reads_ahead
+                ),
                 pa_csv.ParseOptions(
                     delimiter=self._delimiter, newlines_in_values=True, ignore_empty_lines=not self._one_column
                 ),

@@ -35,7 +35,6 @@ def dataset_routes(client: Client) -> Blueprint:
             raise HttpProblem(HTTPStatus.BAD_REQUEST, "invalid_request", detail)
         manifest = client.register(body["name"], schema_from_json(body.get("schema")))
         response = jsonify(manifest)
-        response.status_code = HTTPStatus.CREATED if manifest.get("created") else HTTPStatus.OK
         response.headers["Location"] = f"/v1/datasets/{body['name']}"
         return response
 

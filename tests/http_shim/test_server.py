@@ -108,7 +108,8 @@ def test_registering_is_idempotent_and_dropping_makes_way(http):
     body = {"name": "reg", "schema": [{"name": "a", "type": "int64", "nullable": True}]}
     first = http("POST", "/v1/datasets", json.dumps(body), JSON)
     again = http("POST", "/v1/datasets", json.dumps(body), JSON)
-    assert (first.status, again.status) == (201, 200)
+    assert (first.status, again.status) == (200, 200)
+    assert (first.json["created"], again.json["created"]) == (True, False)
     assert first.headers["Location"] == "/v1/datasets/reg"
     assert first.json["dataset_id"] == again.json["dataset_id"]
     other = body | {"schema": [{"name": "a", "type": "text"}]}
