@@ -30,6 +30,7 @@ class Snapshot:
         self.root = root
         self.read_manifest = read_manifest
         self._staged = staged or {}
+        self._found: dict[DatasetName, DatasetEntry] = {}
 
     @property
     def version(self) -> int:
@@ -69,8 +70,12 @@ class Snapshot:
 
     def find(self, name: DatasetName) -> DatasetEntry | None:
         """Look a dataset up by its (folded) name."""
-        row = self._rows.get((name.schema, name.name))
-        return None if row is None else _entries(self.datasets.slice(row, 1))[0]
+        if name not in self._found:
+            row = self._rows.get((name.schema, name.name))
+            if row is None:
+                return None
+            self._found[name] = _entries(self.datasets.slice(row, 1))[0]
+        return self._found[name]
 
     def entry(self, name: DatasetName) -> DatasetEntry:
         """Look a dataset up by its (folded) name; raise NOT_FOUND if there is none."""

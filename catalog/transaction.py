@@ -52,10 +52,14 @@ class Transaction:
         self._finished = False
 
     def snapshot(self) -> Snapshot:
-        """Show the base with the transaction's own changes."""
-        return self._draft.snapshot() if self._draft.changed else self.base
+        """Show the base with the transaction's own changes; raise what makes one of them impossible there."""
+        draft = self._draft
+        if not self._is_pinned:
+            for change in self._changes:
+                draft = change.apply(draft, self._context()).draft
+        return draft.snapshot() if draft.changed else self.base
 
-    def create(  # noqa: PLR0913 (the keywords are the contract)
+    def create(
         self,
         name: DatasetName,
         schema: pa.Schema,
@@ -82,7 +86,7 @@ class Transaction:
         rows = _rows(objects, idempotency, producer)
         self._stage(Create(name, self._target(name, schema, dataset_id), rows, if_exists))
 
-    def append(  # noqa: PLR0913 (the keywords are the contract)
+    def append(
         self,
         name: DatasetName,
         dataset_id: str,
@@ -96,7 +100,7 @@ class Transaction:
         rows = _rows(objects, idempotency, producer)
         self._stage(Append(check_dataset_name(name), dataset_id, schema_fingerprint, rows))
 
-    def create_or_append(  # noqa: PLR0913 (the keywords are the contract)
+    def create_or_append(
         self,
         name: DatasetName,
         schema: pa.Schema,
@@ -121,7 +125,7 @@ class Transaction:
         rows = _rows(objects, idempotency, producer)
         self._stage(CreateOrAppend(name, self._target(name, schema, dataset_id), rows))
 
-    def overwrite(  # noqa: PLR0913 (the keywords are the contract)
+    def overwrite(
         self,
         name: DatasetName,
         schema: pa.Schema,
@@ -171,16 +175,13 @@ class Transaction:
         self._changes.clear()
 
     def _stage(self, change: Change) -> None:
-        """Take a change in. A pinned transaction sees at once what is wrong with it; the others' truth is the commit."""
+        """Take a change in. A pinned transaction sees at once what is wrong with it; for others only the commit knows."""
         self._check_open()
-        try:
+        if self._is_pinned:
             self._draft = change.apply(self._draft, self._context()).draft
-        except LakehouseError:
-            if self._is_pinned:
-                raise
-        if self._is_pinned and not change.rebases and isinstance(change.name, DatasetName):
-            seen = self.base.find(change.name)
-            self._pinned[change.name] = None if seen is None else (seen.dataset_id, seen.version)
+            if not change.rebases and isinstance(change.name, DatasetName):
+                seen = self.base.find(change.name)
+                self._pinned[change.name] = None if seen is None else (seen.dataset_id, seen.version)
         self._changes.append(change)
 
     def _context(self) -> CommitContext:
