@@ -8,6 +8,7 @@ object keys never reach DuckDB. Nothing can be written, moved or deleted.
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from threading import get_ident
 from typing import Any, NoReturn
 
 import pyarrow as pa
@@ -30,28 +31,33 @@ _IMMUTABLE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class ObjectFile:
-    """One data object as a seekable, read-only file."""
+    """One data object as a seekable, read-only file.
+
+    Each thread has a position of its own: DuckDB reads one file from several threads at once, each time by a ``seek``
+    and a ``read``, and nothing keeps two threads' calls apart.
+    """
 
     def __init__(self, reader: ObjectReader, key: str, etag: str, size: int, owner: "CapabilityFileSystem") -> None:
         self._reader = reader
         self._key = key
         self._etag = etag
         self._owner = owner
-        self._position = 0
+        self._positions: dict[int, int] = {}
         self.size = size
         self.closed = False
 
     def read(self, length: int = -1) -> bytes:
         """Read up to ``length`` bytes from the current position; all that is left if negative."""
-        left = max(self.size - self._position, 0)
+        position = self.tell()
+        left = max(self.size - position, 0)
         length = left if length < 0 else min(length, left)
         if length == 0:
             return b""
         try:
-            data = self._reader.read(self._key, self._etag, self.size, self._position, length)
+            data = self._reader.read(self._key, self._etag, self.size, position, length)
         except Exception as error:  # noqa: BLE001 whatever the store raises must not reach DuckDB
             raise self._owner.fail(error) from None
-        self._position += len(data)
+        self._positions[get_ident()] = position + len(data)
         return data
 
     def readinto(self, buffer: Any) -> int:
@@ -63,13 +69,16 @@ class ObjectFile:
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move; return the new position."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
-        self._position = base + offset
-        return self._position
+        if whence == io.SEEK_CUR:
+            offset += self.tell()
+        elif whence == io.SEEK_END:
+            offset += self.size
+        self._positions[get_ident()] = offset
+        return offset
 
     def tell(self) -> int:
-        """Return the position."""
-        return self._position
+        """Return the calling thread's position."""
+        return self._positions.get(get_ident(), 0)
 
     def readable(self) -> bool:
         """Return True."""
