@@ -2,6 +2,7 @@ import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.client import HTTPConnection
 
 import pytest
@@ -129,11 +130,10 @@ def test_a_registration_that_makes_no_sense_is_refused(http, body):
 
 
 def test_a_connection_serves_one_request_after_another(http):
-    connection = HTTPConnection(http.netloc, timeout=10)
-    for n in range(3):
-        connection.request("POST", "/v1/sql", f"SELECT {n} AS n", {"Content-Type": "text/plain"})
-        assert json.load(connection.getresponse()) == [{"n": n}]
-    connection.close()
+    with closing(HTTPConnection(http.netloc, timeout=10)) as connection:
+        for n in range(3):
+            connection.request("POST", "/v1/sql", f"SELECT {n} AS n", {"Content-Type": "text/plain"})
+            assert json.load(connection.getresponse()) == [{"n": n}]
 
 
 def test_many_requests_are_answered_at_once(http):

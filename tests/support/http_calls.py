@@ -1,6 +1,7 @@
 """HTTP requests with nothing but the standard library."""
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPMessage
 from typing import Any
@@ -34,13 +35,11 @@ class Http:
         self.netloc = urlsplit(address).netloc
 
     def __call__(self, method: str, path: str, body=None, headers=None, /, **query) -> Answer:
-        connection = HTTPConnection(self.netloc, timeout=30)
         target = f"{path}?{urlencode(query)}" if query else path
-        connection.request(method, target, body, headers or {})
-        response = connection.getresponse()
-        answer = Answer(response.status, response.headers, response.read())
-        connection.close()
-        return answer
+        with closing(HTTPConnection(self.netloc, timeout=30)) as connection:
+            connection.request(method, target, body, headers or {})
+            with connection.getresponse() as response:
+                return Answer(response.status, response.headers, response.read())
 
     def sql(self, sql: str, *params, **query) -> Answer:
         body = json.dumps({"sql": sql, "params": list(params)})
