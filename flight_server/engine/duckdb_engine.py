@@ -18,7 +18,7 @@ from .analysis import Analysis, Analyst
 from .binding import BoundDataset, all_datasets, resolve
 from .dialect import describe_dialect
 from .encoding import Encoding, encode, encode_explained
-from .failures import is_fatal, translate
+from .failures import translate
 from .gate import Query
 from .inference import parameter_schema
 from .inserting import insert_sql
@@ -136,15 +136,15 @@ class DuckDBEngine:
             lease.close()
 
         try:
-            instance.limit_memory(memory_bytes)
             with _translated(instance):
+                instance.limit_memory(memory_bytes)
                 instance.prepare(request.scope, request.datasets, self._listed(request))
                 planned = self._planned_in(instance, request)
                 if len(rows) == 1:
                     self._prune(instance, request, rows[0])
             return DuckDBStream(instance, planned.encoding, rows, limits, self._watch, on_close)
         except BaseException as error:
-            on_close(not is_fatal(error))
+            on_close(isinstance(error, LakehouseError) and error.kind is not ErrorKind.INTERNAL)
             raise
 
     def insert_source(

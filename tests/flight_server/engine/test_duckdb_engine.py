@@ -324,3 +324,13 @@ def test_a_scope_is_read_only_where_a_query_needs_it():
     with engine.execute("SELECT 1", None, Scope(Lazy(lake=None), {}, "lake", "main")) as stream:
         assert next(stream).num_rows == 1
     engine.close()
+
+
+def test_an_error_of_the_caller_does_not_cost_an_instance(query):
+    query("SELECT 1")
+    idle = list(query.engine._pool._idle)
+    for sql in ("SELECT nope FROM numbers", "SELECT CAST(word AS INTEGER) FROM numbers"):
+        failing(query, sql)
+        with pytest.raises(LakehouseError), query.engine.execute(sql, None, query.scope()) as stream:
+            list(stream)
+    assert query.engine._pool._idle == idle
