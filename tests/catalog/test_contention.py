@@ -63,6 +63,7 @@ def test_two_processes_append_to_one_local_dataset(tmp_path):
 
 
 @pytest.mark.minio
+@pytest.mark.timeout(300)
 def test_eight_processes_with_a_hundred_appends_each_make_exactly_800_versions(s3_place):
     reports = run_workers(8, 100, {"place": asdict(s3_place)})
     check(s3_place.store(), reports, 800)

@@ -19,7 +19,7 @@ EXPECTED = {
         Model(writers=2, rounds=0),
         Model(writers=2, rounds=1),
         Model(writers=2, rounds=2),
-        Model(writers=2, rounds=2, copies=3),
+        pytest.param(Model(writers=2, rounds=2, copies=3), marks=pytest.mark.slow),
         pytest.param(Model(writers=3, rounds=0), marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
     ],
     ids=str,
