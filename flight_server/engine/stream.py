@@ -22,6 +22,7 @@ from .watch import Watch
 
 _VECTOR_ROWS = 2048
 _MAX_ROWS = 122_880
+_MESSAGES_AT_ONCE = 16
 _ASSUMED_BYTES = 24
 _BITS_PER_BYTE = 8
 
@@ -241,14 +242,18 @@ class DuckDBStream:
 
 
 def batch_rows(schema: pa.Schema, message_bytes: int) -> int:
-    """Return how many rows of a schema fit a message, as far as the schema tells."""
+    """Return how many rows of a schema to ask DuckDB for at once.
+
+    Its large batches cost much less per row than small ones: a third of the time of a whole scan. So several messages
+    are asked for at once, then cut.
+    """
     row_bytes = max(sum(map(_value_bytes, schema.types)), 1 / _BITS_PER_BYTE)
-    rows = int(message_bytes / row_bytes)
+    rows = int(_MESSAGES_AT_ONCE * message_bytes / row_bytes)
     return min(max(rows // _VECTOR_ROWS, 1) * _VECTOR_ROWS, _MAX_ROWS)
 
 
 def split(batch: pa.RecordBatch, message_bytes: int, row_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Cut a batch into slices below ``message_bytes``, halving where rows are large.
+    """Cut a batch into even slices below ``message_bytes``, and again where some rows are larger than others.
 
     Raises:
         LakehouseError: TOO_LARGE ``row_too_large``.
@@ -266,11 +271,11 @@ def split(batch: pa.RecordBatch, message_bytes: int, row_bytes: int) -> Iterator
             )
         yield batch
         return
-    middle = (batch.num_rows + 1) // 2
-    if middle > _BITS_PER_BYTE:
-        middle = -(-middle // _BITS_PER_BYTE) * _BITS_PER_BYTE  # bitmaps are cut at whole bytes
-    yield from split(batch.slice(0, middle), message_bytes, row_bytes)
-    yield from split(batch.slice(middle), message_bytes, row_bytes)
+    rows = max(batch.num_rows // -(-size // message_bytes), 1)
+    if rows > _BITS_PER_BYTE:
+        rows -= rows % _BITS_PER_BYTE  # bitmaps are cut at whole bytes
+    for start in range(0, batch.num_rows, rows):
+        yield from split(batch.slice(start, rows), message_bytes, row_bytes)
 
 
 def _value_bytes(kind: pa.DataType) -> float:
