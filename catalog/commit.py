@@ -282,6 +282,7 @@ def _acknowledge(swap: Swap) -> None:
                 replayed=outcome.replayed,
                 rows=outcome.rows,
                 datasets=tuple(_as_written(entry, swap.draft) for entry in outcome.datasets),
+                first=first,
             )
         )
 

@@ -196,6 +196,7 @@ class CommitResult:
         replayed: True when nothing was done because the idempotency key or sequence number was seen before.
         rows: rows added by the commit, or by the first one when replayed.
         datasets: entries of the datasets that the commit touched and that still exist after it.
+        first: when replayed, what is remembered of the first answer.
     """
 
     commit_id: str
@@ -204,3 +205,4 @@ class CommitResult:
     replayed: bool
     rows: int
     datasets: tuple[DatasetEntry, ...]
+    first: IngestKey | None = None

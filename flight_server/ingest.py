@@ -174,6 +174,7 @@ class Ingestor:
         stage_rows(autocommit, request, destination, stored, key)
         result = autocommit.commit()
         entry = result.datasets[0] if result.datasets else None
+        current = entry.version if entry else None
         return IngestResult(
             request.target,
             entry.dataset_id if entry else destination.dataset_id,
@@ -181,7 +182,7 @@ class Ingestor:
             stored.bytes,
             stored.objects.num_rows,
             snapshot=result.version,
-            version=entry.version if entry else None,
+            version=result.first.version if result.first else current,
             replayed=result.replayed,
         )
 
