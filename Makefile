@@ -65,8 +65,8 @@ minio: ## Build the MinIO server that the tests use, if it is missing and Go is 
 	fi
 
 .PHONY: bench
-bench: $(VENV)/installed-dev minio ## Measure speed against bare pyarrow and DuckDB; writes docs/benchmarks.md
-	@$(BIN)/python -m benchmarks
+bench: $(VENV)/installed-dev minio ## Measure speed against bare pyarrow and DuckDB; writes docs/benchmarks.md (FULL=1: 10 GB through memory)
+	@$(BIN)/python -m benchmarks $(if $(FULL),--full)
 
 .PHONY: docs
 docs: install ## Write the pages that are made from the settings: lakehouse.toml, docs/configuration.md

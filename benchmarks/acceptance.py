@@ -55,6 +55,4 @@ def run(lab: Lab) -> Acceptance:
     rows = manifests[0]["row_count"]
     assert counted == {"count_star()": rows}
     sizes = tuple(one["bytes"] for one in manifests[0]["objects"])
-    return Acceptance(
-        lab.workers_csv.stat().st_size, rows, ingest, sizes, queries, idle, memory.peak_bytes, computed
-    )
+    return Acceptance(lab.workers_csv.stat().st_size, rows, ingest, sizes, queries, idle, memory.peak_bytes, computed)

@@ -27,7 +27,7 @@ class Spread:
         """Return the median, and the range if there is one."""
         if self.least == self.greatest:
             return f"{self.median:,.{digits}f}"
-        return f"{self.median:,.{digits}f} ({self.least:,.{digits}f}–{self.greatest:,.{digits}f})"
+        return f"{self.median:,.{digits}f} ({self.least:,.{digits}f} to {self.greatest:,.{digits}f})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,9 +69,9 @@ class Lab:
     def table(self, name: str) -> pa.Table:
         """Return a TPC-H table in memory, in batches of one message, its text as plain utf8."""
         table = pq.read_table(self.tpch / f"{name}.parquet")
-        plain = pa.schema([
-            one.with_type(pa.string()) if pa.types.is_string_view(one.type) else one for one in table.schema
-        ])
+        plain = pa.schema(
+            [one.with_type(pa.string()) if pa.types.is_string_view(one.type) else one for one in table.schema]
+        )
         table = table.cast(plain.remove_metadata()).combine_chunks()
         rows = max(MESSAGE_BYTES * table.num_rows // max(table.nbytes, 1), 1)
         return pa.Table.from_batches(table.to_batches(rows), table.schema)
@@ -121,6 +121,7 @@ class Lab:
 @contextmanager
 def lab(cache: Path, *, scale: float, workers: int, rounds: int, full: bool) -> Iterator[Lab]:
     """Give a lab whose servers are stopped, and whose lakes are removed, at the end."""
+    cache = cache.resolve()  # servers run in other folders
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="run-", dir=cache) as work, ExitStack() as stack:
         yield Lab(cache, Path(work), scale, workers, rounds, full, stack)

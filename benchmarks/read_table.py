@@ -57,7 +57,9 @@ def _compared(
 ) -> list[Finding]:
     seconds = take_turns(contestants, rounds)
     slower = slower_of(seconds, (BARE, DUCKDB))
-    limits = "; ".join(f"{name} {Spread.of([gigabytes / one for one in seconds[name]]).show()}" for name in (BARE, DUCKDB))
+    limits = "; ".join(
+        f"{name} {Spread.of([gigabytes / one for one in seconds[name]]).show()}" for name in (BARE, DUCKDB)
+    )
     return [
         Finding(
             f"{prefix} {what}".strip(),

@@ -12,6 +12,10 @@ from .lab import Lab
 
 LIBRARIES = ("duckdb", "pyarrow", "adbc-driver-flightsql", "boto3", "waitress")
 
+_BASELINE_HOW = """\
+Written by `make bench`; do not edit. The acceptance run, once, on a server that has just started with an empty bucket of
+MinIO: `workers_500k.csv` goes in as a form over HTTP, then each query is asked twice over HTTP."""
+
 _HOW = """\
 ## How this is measured
 
@@ -26,6 +30,7 @@ _HOW = """\
   messages as large as ours (2 MiB). DuckDB reads the very objects that the server wrote, from the local folder, also
   where the server reads them from MinIO, and remembers their footers as the server does.
 - `DoPut` ends when the commit is durable; `COPY … TO` ends when the file is written, without `fsync`.
+- The many clients of the small queries are threads of one Python process, which limits both servers alike.
 - Memory is the resident memory of all processes of the server, sampled every 50 ms, above what it was after one
   `SELECT 1`. Pages that processes share are counted in each.
 """
@@ -74,8 +79,7 @@ def baseline_page(run: Acceptance, facts: str) -> str:
     ]
     parts = [
         "# Baseline",
-        "Written by `make bench`; do not edit. The acceptance run, once, on a server that has just started with an empty "
-        "bucket of MinIO: `workers_500k.csv` goes in as a form over HTTP, then each query is asked twice over HTTP.",
+        _BASELINE_HOW,
         facts,
         _table(("What", "How much"), totals),
         _table(("Query", "First, ms", "Again, ms"), queries),
@@ -88,11 +92,13 @@ def machine_facts(load_before: float, load_after: float) -> str:
     """Describe the machine and the versions as a list."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    return _bullets([
-        f"{os.cpu_count()} cores ({platform.machine()}), {memory / 2**30:.0f} GiB of memory, {platform.system()}",
-        f"Python {platform.python_version()}, {libraries}",
-        f"{datetime.now(UTC):%Y-%m-%d}; load average {load_before:.1f} before the run, {load_after:.1f} after it",
-    ])
+    return _bullets(
+        [
+            f"{os.cpu_count()} cores ({platform.machine()}), {memory / 2**30:.0f} GiB of memory, {platform.system()}",
+            f"Python {platform.python_version()}, {libraries}",
+            f"{datetime.now(UTC):%Y-%m-%d}; load average {load_before:.1f} before the run, {load_after:.1f} after it",
+        ]
+    )
 
 
 def _verdict(finding: Finding) -> str:

@@ -86,7 +86,10 @@ def bare_flight(table: pa.Table, folder: Path) -> Iterator[str]:
     with pa.ipc.new_file(path, table.schema) as writer:
         writer.write_table(table)
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.servers", str(path)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+        [sys.executable, "-m", "benchmarks.servers", str(path)],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     try:

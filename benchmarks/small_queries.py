@@ -80,7 +80,7 @@ def _adbc(connection: adbc_driver_flightsql.dbapi.Connection) -> object:
 
 
 def _throughput(server: Server, bare: str) -> Finding:
-    """Ask from many clients at once, in turns with a Flight server that does nothing."""
+    """Ask from many clients at once, then ask a Flight server that does nothing in the same way."""
     ours = _load(server.flight, lambda client: _pair(client, b"SELECT 1"))
     theirs = _load(bare, lambda client: _pair(client, b"anything"))
     return Finding(

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import duckdb
+
 from clients import connect
 
 from .harness import Finding, Target, rate, ratio, take_turns
@@ -40,5 +42,5 @@ def measure(lab: Lab) -> list[Finding]:
     return findings
 
 
-def _copy(connection: object, file: Path) -> None:
-    connection.execute(f"COPY lineitem TO '{file}' (FORMAT parquet, COMPRESSION zstd)")  # type: ignore[attr-defined]
+def _copy(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
+    connection.execute(f"COPY lineitem TO '{file}' (FORMAT parquet, COMPRESSION zstd)")
