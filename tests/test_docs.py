@@ -60,6 +60,21 @@ def test_links_lead_somewhere(page: Path):
     assert not [link for link in links if not (page.parent / link).exists()]
 
 
+def test_the_architecture_page_maps_every_module():
+    """A folder's lines name its modules; what follows two spaces is said of them."""
+    text = (ROOT / "docs" / "architecture.md").read_text().partition("## Folder map")[2]
+    folder, mapped = "", []
+    for line in text.partition("```text\n")[2].partition("```")[0].splitlines():
+        names = line.strip().partition("  ")[0]
+        if line.startswith("  "):
+            mapped += [f"{folder}{name}.py" for name in names.split()]
+        else:
+            folder = names
+    packages = ("catalog", "clients", "flight_server", "http_shim", "lakehouse")
+    files = [path for package in packages for path in (ROOT / package).rglob("*.py") if path.name != "__init__.py"]
+    assert sorted(mapped) == sorted(path.relative_to(ROOT).as_posix() for path in files)
+
+
 def test_lakehouse_toml_lists_exactly_the_settings_with_their_defaults():
     text = (ROOT / "lakehouse.toml").read_text()
     assert text == toml_file(), "run `make docs`"
