@@ -80,7 +80,7 @@ class Client:
         With ``ndjson`` each row is an object and a line end; with ``json`` each row is a comma, a line end and an object.
         """
         result = self._run(_statement(sql, params, read_only=read_only) | {"format": text_format})
-        return _text(result, text_format)
+        return _text(result)
 
     def ingest(
         self,
@@ -178,15 +178,7 @@ def _statement(sql: str, params: Sequence[JsonScalar] | None, *, read_only: bool
     return statement
 
 
-def _text(result: QueryResult, text_format: TextFormat) -> Iterator[pa.Buffer]:
-    is_text = result.schema.names == [text_format] and result.schema.types == [pa.string()]
+def _text(result: QueryResult) -> Iterator[pa.Buffer]:
     with result:
         for batch in result:
-            yield value_bytes(batch.column(0)) if is_text else _count_text(batch, text_format)
-
-
-def _count_text(batch: pa.RecordBatch, text_format: TextFormat) -> pa.Buffer:
-    """Return the text of a count of changed rows: a statement with an effect has run before its answer has a format."""
-    rows = [json.dumps(row, separators=(",", ":")) for row in batch.to_pylist()]
-    text = "".join(f"{row}\n" if text_format == "ndjson" else f",\n{row}" for row in rows)
-    return pa.py_buffer(text.encode())
+            yield value_bytes(batch.column(0))

@@ -34,10 +34,15 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class PlannedQuery:
-    """A query whose schema is known, and the ticket that reads its rows, any number of times."""
+    """A query whose schema is known, and the ticket that reads its rows, any number of times.
+
+    Attributes:
+        changed_rows: for the answer to a statement with an effect: how many rows it changed.
+    """
 
     plan: Plan
     ticket: StatementTicket
+    changed_rows: int | None = None
 
 
 class Queries:

@@ -31,7 +31,7 @@ from .queries import PlannedQuery
 from .schemas import metadata_schema
 from .services import ServerSettings, Services
 from .sql_info import ServerInfo, sql_info_values
-from .statements import Caller, count_query
+from .statements import Caller
 from .targets import LakeSnapshots, MountedLake, resolve_target
 from .tickets import is_sealed
 from .uploads import Uploads
@@ -80,7 +80,7 @@ class FlightServer(fl.FlightServerBase):  # type: ignore[misc]
         if descriptor.descriptor_type is fl.DescriptorType.PATH:
             with self._services.plain_caller(context) as caller:
                 sql, rows = self._dataset_query(descriptor, caller)
-                return self._info(self._services.statements.run(sql, caller), descriptor, rows)
+                return self._info(self._services.statements.query(sql, caller), descriptor, rows)
         command = decode_command(descriptor.command)
         if isinstance(command, MetadataCommand):
             ticket = fl.Ticket(descriptor.command)
@@ -124,9 +124,7 @@ class FlightServer(fl.FlightServerBase):  # type: ignore[misc]
         if isinstance(command, MetadataCommand):
             snapshots = LakeSnapshots(self._services.lakes)
             return fl.RecordBatchStream(self._metadata.rows(command, snapshots))
-        answer = self._run(context, command)
-        planned = answer if isinstance(answer, PlannedQuery) else self._count(answer)
-        return self._stream(context, self._services.signer.seal_ticket(planned.ticket))
+        return self._stream(context, self._services.signer.seal_ticket(self._run(context, command).ticket))
 
     @rpc
     def do_put(
@@ -168,22 +166,22 @@ class FlightServer(fl.FlightServerBase):  # type: ignore[misc]
             descriptor = fl.FlightDescriptor.for_path(lake, entry.name.schema, entry.name.name)
             with self._services.plain_caller(context) as caller:
                 sql = _select_all(lake, entry.name.schema, entry.name.name)
-                planned = self._services.statements.run(sql, caller)
+                planned = self._services.statements.query(sql, caller)
             yield self._info(planned, descriptor, entry.row_count)
 
-    def _run(self, context: fl.ServerCallContext, command: object) -> PlannedQuery | int:
+    def _run(self, context: fl.ServerCallContext, command: object) -> PlannedQuery:
         statements = self._services.statements
         match command:
             case StatementQuery():
                 with self._services.caller(context, command.transaction_id) as caller:
-                    return statements.run(command.query, caller)
+                    return statements.query(command.query, caller)
             case PreparedStatementQuery():
                 handle, parameters = statements.open(command.prepared_statement_handle)
                 with self._services.caller(context, handle.transaction_id) as caller:
-                    return statements.run(handle.sql, caller, parameters)
+                    return statements.query(handle.sql, caller, parameters)
             case PlainQuery():
                 with self._services.plain_caller(context) as caller:
-                    return statements.run(
+                    return statements.query(
                         command.sql,
                         caller,
                         _parameters(command),
@@ -193,21 +191,13 @@ class FlightServer(fl.FlightServerBase):  # type: ignore[misc]
                     )
         raise unsupported(f"{type(command).__name__} as a query")
 
-    def _info(
-        self, answer: PlannedQuery | int, descriptor: fl.FlightDescriptor, total_records: int = -1
-    ) -> fl.FlightInfo:
-        if isinstance(answer, int):
-            total_records, answer = answer, self._count(answer)
+    def _info(self, answer: PlannedQuery, descriptor: fl.FlightDescriptor, total_records: int = -1) -> fl.FlightInfo:
+        if answer.changed_rows is not None:
+            total_records = answer.changed_rows
         endpoint = fl.FlightEndpoint(
             fl.Ticket(self._services.signer.seal_ticket(answer.ticket)), [], timestamp_scalar(answer.ticket.expires_at)
         )
         return fl.FlightInfo(answer.plan.schema, descriptor, [endpoint], total_records, -1, ordered=True)
-
-    def _count(self, count: int) -> PlannedQuery:
-        caller = Caller(None, self._services.defaults(), None, lambda _: None)
-        planned = self._services.statements.run(count_query(count), caller)
-        assert isinstance(planned, PlannedQuery)
-        return planned
 
     def _dataset_query(self, descriptor: fl.FlightDescriptor, caller: Caller) -> tuple[str, int]:
         parts = [part.decode(errors="replace") for part in descriptor.path]

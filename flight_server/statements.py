@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -66,8 +66,9 @@ class Statements:
         self._updates = updates
         self._signer = signer
         self._handle_seconds = handle_seconds
+        self._first_defaults = Defaults(next(iter(lakes)))
 
-    def run(
+    def query(
         self,
         sql: str,
         caller: Caller,
@@ -76,8 +77,8 @@ class Statements:
         text: str | None = None,
         versions: Mapping[str, int] | None = None,
         read_only: bool = False,
-    ) -> PlannedQuery | int:
-        """Plan a query, or run any other statement at once and return the number of rows that it changed.
+    ) -> PlannedQuery:
+        """Plan a query; or run any other statement at once, and plan the answer with its number of changed rows.
 
         Statements with an effect never wait for a client to fetch: many never do.
         """
@@ -89,6 +90,17 @@ class Statements:
         if read_only:
             raise LakehouseError(
                 ErrorKind.PERMISSION_DENIED, "read_only", "Only statements that read are allowed here."
+            )
+        changed = self._change(statement, parameters, caller)
+        answer = self._queries.plan(Query(_count_query(changed), self._first_defaults, text=text))
+        return replace(answer, changed_rows=changed)
+
+    def update(self, sql: str, caller: Caller, parameters: pa.RecordBatch | None = None) -> int:
+        """Run a statement with an effect and return the number of rows that it changed."""
+        statement = self._engine.parse(sql)
+        if statement.kind.reads:
+            raise LakehouseError(
+                ErrorKind.INVALID_ARGUMENT, "not_an_update", "The statement returns rows: run it as a query."
             )
         return self._change(statement, parameters, caller)
 
@@ -205,6 +217,5 @@ COUNT_SCHEMA = pa.schema([pa.field("Count", pa.int64())])
 """Schema of the answer to a statement that changes data when a client asks for rows, as DuckDB has it."""
 
 
-def count_query(count: int) -> str:
-    """Return a query whose only row is the number of changed rows."""
+def _count_query(count: int) -> str:
     return f'SELECT CAST({count} AS BIGINT) AS "Count"'

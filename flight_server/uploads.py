@@ -25,7 +25,7 @@ from .commands import (
 from .ingest import Chunk, IngestMode, IngestRequest, IngestResult
 from .middleware import Call, current_call
 from .plain_commands import PlainPut, check_put
-from .queries import PlannedQuery, single_batch
+from .queries import single_batch
 from .services import Services
 from .statements import Caller
 from .targets import Defaults, Target, require_lake, resolve_target
@@ -69,7 +69,7 @@ class Uploads:
             case StatementUpdate():
                 # The reader stays untouched: some clients send nothing, others wait for the answer first.
                 with self._services.caller(context, command.transaction_id) as caller:
-                    writer.write(encode_update_result(self._update(command.query, caller, None)))
+                    writer.write(encode_update_result(self._services.statements.update(command.query, caller)))
             case PreparedStatementUpdate():
                 writer.write(self._prepared_update(context, command, reader))
             case PreparedStatementQuery():
@@ -120,15 +120,8 @@ class Uploads:
         handle, bound = self._services.statements.open(command.prepared_statement_handle)
         sent = self._parameters(reader)
         with self._services.caller(context, handle.transaction_id) as caller:
-            return encode_update_result(self._update(handle.sql, caller, sent if sent is not None else bound))
-
-    def _update(self, sql: str, caller: Caller, parameters: pa.RecordBatch | None) -> int:
-        answer = self._services.statements.run(sql, caller, parameters)
-        if isinstance(answer, PlannedQuery):
-            raise LakehouseError(
-                ErrorKind.INVALID_ARGUMENT, "not_an_update", "The statement returns rows: run it as a query."
-            )
-        return answer
+            parameters = sent if sent is not None else bound
+            return encode_update_result(self._services.statements.update(handle.sql, caller, parameters))
 
     def _store(
         self,

@@ -22,7 +22,6 @@ HOMES = {
     "botocore": ("catalog/s3.py",),
     "uuid6": ("catalog/",),
     "duckdb": ("flight_server/engine/",),
-    "sqlglot": ("flight_server/engine/",),
     "fsspec": ("flight_server/engine/",),
     "google.protobuf": ("flight_server/protocol.py",),
     "pyarrow.flight": ("flight_server/", "clients/", "lakehouse/demo.py"),
