@@ -105,6 +105,12 @@ class LingeringChannel(HTTPChannel):  # type: ignore[misc]
         if not data or time.monotonic() > self._drop_until:
             self.will_close = True
 
+    def write_soon(self, data: Any) -> int:
+        """Queue bytes of an answer. It is not late yet, however long its request had to wait for a thread."""
+        if not self.total_outbufs_len:
+            self.last_activity = time.time()
+        return int(super().write_soon(data))
+
     def is_stuck(self, since: float) -> bool:
         """Tell whether an answer waits to be sent and none of it was taken since that time."""
         return bool(self.total_outbufs_len) and bool(self.last_activity < since)
