@@ -28,6 +28,8 @@ _DEFLATE_FROM_BYTES = 256
 _PLAIN, _DEFLATED = b"\0", b"\1"
 _SESSION_ID_BYTES = 14  # with the MAC a multiple of 3: base64 needs no padding
 _SESSION_PREFIX = "lh1-"
+_INVALID_CODES = {"ticket": "invalid_ticket", "handle": "invalid_handle"}
+_EXPIRED_CODES = {"ticket": "ticket_expired", "handle": "handle_expired"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ class Signer:
         if not signed or not hmac.compare_digest(data[2:_HEADER_BYTES], self._mac(kind, body)):
             raise LakehouseError(
                 ErrorKind.INVALID_ARGUMENT,
-                f"invalid_{noun}",
+                _INVALID_CODES[noun],
                 f"The {noun} was not made by this server, or its signing key has changed since.",
             )
         return zlib.decompress(body[1:]) if body[:1] == _DEFLATED else body[1:]
@@ -194,7 +196,7 @@ class Signer:
     def _check_age(self, message: Message, noun: str) -> None:
         if message.expires_at < self._clock():
             raise LakehouseError(
-                ErrorKind.NOT_FOUND, f"{noun}_expired", f"The {noun} has expired: send the statement again."
+                ErrorKind.NOT_FOUND, _EXPIRED_CODES[noun], f"The {noun} has expired: send the statement again."
             )
 
 
