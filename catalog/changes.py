@@ -8,7 +8,8 @@ nowhere else:
     Append            rebase          | rebase             | NOT_FOUND                    | the first answer
     CreateOrAppend    rebase          | rebase             | create or append             | the first answer
     Create            ALREADY_EXISTS, or what ``if_exists`` says                           | the first answer
-    Overwrite, Drop   last one wins; in a pinned transaction: CONFLICT                     | the first answer
+    Overwrite         last one wins; in a pinned transaction: CONFLICT                     | the first answer
+    Drop              last one wins; in a pinned transaction: CONFLICT                     | has no key
 
 Rows never go into a dataset of another schema: CONFLICT ``schema_conflict``.
 """

@@ -5,6 +5,8 @@
     catalog/manifests/<dataset_id>/e<epoch>/<uuid7>.parquet  manifests, immutable
     data/<dataset_id>/e<epoch>/<uuid7>-<n>.parquet           data objects, immutable
 
+Beside them, ``probe.py`` writes below ``catalog/probe/`` and deletes it again.
+
 Nothing that a user typed ever becomes part of a key.
 """
 

@@ -112,7 +112,7 @@ class Client:
             return self._channel.get_schema(fl.FlightDescriptor.for_path(*name.split(".")), self._options).schema
 
     def datasets(self, *, lake: str | None = None, schema: str | None = None) -> list[JsonObject]:
-        """List the datasets, of all lakes and schemas or of the ones named."""
+        """List the datasets of a lake (without a name: the server's default one), or of one of its schemas."""
         found: list[JsonObject] = self._act("lakehouse.datasets", lake=lake, schema=schema)["datasets"]
         return found
 
