@@ -56,7 +56,7 @@ class Parser:
                 found = self._connection.extract_statements(sql)
         except duckdb.Error as error:
             raise translate(error) from None
-        return [(statement.type.name, frozenset(statement.named_parameters)) for statement in found]
+        return [(_type_name(statement), frozenset(statement.named_parameters)) for statement in found]
 
     def types(self, sql: str) -> list[DuckDBPyType]:
         """Return the types of the columns of a query that has passed the gate and reads no dataset; it does not run."""
@@ -129,3 +129,11 @@ def trimmed(sql: str) -> str:
     while tokens and tokens[0].text == ";":
         tokens.pop(0)
     return sql[tokens[0].start : tokens[-1].end] if tokens else ""
+
+
+def _type_name(statement: duckdb.Statement) -> str:
+    """Return the name of a statement's type; those that duckdb's own list lacks, such as UPDATE EXTENSIONS, have none."""
+    try:
+        return str(statement.type.name)
+    except ValueError:
+        return "UNKNOWN"

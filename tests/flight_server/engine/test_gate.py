@@ -66,6 +66,7 @@ REFUSED = {
     "DETACH lake": "statement_not_allowed",
     "INSTALL httpfs": "statement_not_allowed",
     "LOAD httpfs": "statement_not_allowed",
+    "UPDATE EXTENSIONS": "statement_not_allowed",
     "PRAGMA database_list": "statement_not_allowed",
     "CALL pragma_version()": "statement_not_allowed",
     "CHECKPOINT": "statement_not_allowed",
