@@ -60,12 +60,6 @@ class ChunkQueue:
         with self._changed:
             self._raise_failure()
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether something failed."""
-        with self._changed:
-            return self._failure is not None
-
     def _has_room(self, chunk: Chunk) -> bool:
         return not self._held_bytes or self._held_bytes + chunk.bytes <= self._limit_bytes
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -96,7 +96,8 @@ class ActionHandlers:
 
     def _cancel(self, _: fl.ServerCallContext, action: CancelFlightInfo) -> Answer:
         info = _deserialized(fl.FlightInfo, action.info)
-        found = [self._services.running.cancel(endpoint.ticket.ticket) for endpoint in info.endpoints]
+        tickets = [self._services.signer.open_ticket(endpoint.ticket.ticket) for endpoint in info.endpoints]
+        found = [self._services.running.cancel(ticket.nonce) for ticket in tickets]
         return [encode_cancel(CancelStatus.CANCELLED if any(found) else CancelStatus.NOT_CANCELLABLE, action)]
 
     def _renew(self, _: fl.ServerCallContext, action: RenewFlightEndpoint) -> Answer:
@@ -111,23 +112,24 @@ class ActionHandlers:
 
     def _set_options(self, context: fl.ServerCallContext, action: SetSessionOptions) -> Answer:
         session = self._services.session(context)
-        errors = {name: self._set_option(session, name, value) for name, value in action.options.items()}
-        return [encode_set_session_options({name: error for name, error in errors.items() if error is not None})]
+        errors = {name: error for name, value in action.options.items() if (error := _option_error(name, value))}
+        wanted = {name: value for name, value in action.options.items() if name not in errors}
+        for name, value in wanted.items():
+            if value is None:
+                session.set_option(name, None)
+        self._set_defaults(session, {name: str(value).lower() for name, value in wanted.items() if value is not None})
+        return [encode_set_session_options(errors)]
 
-    def _set_option(self, session: Session, name: str, value: SessionOption | None) -> SetOptionError | None:
-        if name not in {"catalog", "schema"}:
-            return SetOptionError.INVALID_NAME
-        if value is None:
-            session.set_option(name, None)
-            return None
-        if not isinstance(value, str):
-            return SetOptionError.INVALID_VALUE
+    def _set_defaults(self, session: Session, wanted: Mapping[str, str]) -> None:
+        """Set lake and schema together, whatever their order; another lake begins in its schema ``main``."""
+        if not wanted:
+            return
         before = self._services.defaults(session)
-        after = Defaults(value, "main") if name == "catalog" else Defaults(before.catalog, value)
-        self._services.statements.check_defaults(after)
-        session.set_option("catalog", after.catalog)
-        session.set_option("schema", after.schema)
-        return None
+        catalog = wanted.get("catalog", before.catalog)
+        schema = wanted.get("schema", before.schema if catalog == before.catalog else "main")
+        self._services.statements.check_defaults(Defaults(catalog, schema))
+        session.set_option("catalog", catalog)
+        session.set_option("schema", schema)
 
     def _get_options(self, context: fl.ServerCallContext, _: GetSessionOptions) -> Answer:
         session = self._services.session(context)
@@ -144,6 +146,12 @@ class ActionHandlers:
             PLAIN_PREFIX + action.name, action.arguments, self._services.defaults()
         )
         return [json.dumps(answer).encode()]
+
+
+def _option_error(name: str, value: SessionOption | None) -> SetOptionError | None:
+    if name not in {"catalog", "schema"}:
+        return SetOptionError.INVALID_NAME
+    return None if value is None or isinstance(value, str) else SetOptionError.INVALID_VALUE
 
 
 def timestamp_scalar(seconds: float) -> pa.Scalar:

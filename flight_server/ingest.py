@@ -137,21 +137,31 @@ class Ingestor:
             request.target.lake
         ]
         destination = plan_destination(snapshot, request, schema, self.settings)
-        body = _BodyHash(schema) if request.idempotency_key else None
-        stream = _checked(chunks, explicit_commit=request.explicit_commit, body=body)
-        stored = self.store(request.target.lake, snapshot.epoch, destination, stream)
+        body = _BodyHash(destination.schema) if request.idempotency_key else None
+        stream = _checked(chunks, explicit_commit=request.explicit_commit)
+        stored = self.store(request.target.lake, snapshot.epoch, destination, stream, body)
         if is_cancelled():
             raise LakehouseError(ErrorKind.CANCELLED, "cancelled", "The client gave up; nothing was committed.")
         key = IdempotencyKey(request.idempotency_key, body.hexdigest()) if request.idempotency_key and body else None
         return self._publish(request, destination, stored, key, transaction)
 
-    def store(self, lake: str, epoch: int, destination: Destination, batches: Iterable[pa.RecordBatch]) -> StoredRows:
+    def store(
+        self,
+        lake: str,
+        epoch: int,
+        destination: Destination,
+        batches: Iterable[pa.RecordBatch],
+        body: "_BodyHash | None" = None,
+    ) -> StoredRows:
         """Write batches, cast to the destination's schema, as data objects that no snapshot refers to yet."""
         with DatasetWriter(
             self._lakes[lake].lake.store, destination.dataset_id, epoch, destination.schema, self.settings
         ) as writer:
             for batch in batches:
-                writer.write(cast_batch(batch, destination.schema, self.settings))
+                rows = cast_batch(batch, destination.schema, self.settings)
+                if body is not None:
+                    body.update(rows)
+                writer.write(rows)
             objects = writer.close()
         return StoredRows(objects, writer.rows, writer.bytes)
 
@@ -234,7 +244,7 @@ def stage_rows(
             transaction.create_or_append(name, schema, objects, dataset_id=dataset_id, **exactly_once)
 
 
-def _checked(chunks: Iterable[Chunk], *, explicit_commit: bool, body: "_BodyHash | None") -> Iterator[pa.RecordBatch]:
+def _checked(chunks: Iterable[Chunk], *, explicit_commit: bool) -> Iterator[pa.RecordBatch]:
     """Yield the batches of a stream and make sure that the client said it is complete, if it promised to."""
     rows, promised = 0, None
     for batch, message in chunks:
@@ -244,8 +254,6 @@ def _checked(chunks: Iterable[Chunk], *, explicit_commit: bool, body: "_BodyHash
             )
         if batch is not None and batch.num_columns:
             rows += batch.num_rows
-            if body is not None:
-                body.update(batch)
             yield batch
         if message is not None and explicit_commit:
             promised = _promised_rows(message)
@@ -270,7 +278,10 @@ def _promised_rows(message: bytes) -> int:
 
 
 class _BodyHash:
-    """SHA-256 over a stream's schema and batches in IPC form: equal for the same batches in the same order."""
+    """SHA-256 over rows as they are stored, in IPC form: equal for the same batches in the same order.
+
+    Rows are hashed after they were cast to the dataset's schema: the IPC form of a batch leaves its dictionaries out.
+    """
 
     def __init__(self, schema: pa.Schema) -> None:
         self._hash = hashlib.sha256(schema.remove_metadata().serialize())

@@ -115,6 +115,7 @@ _OWN_MESSAGES: dict[str, tuple[str, ...]] = {
         "format=7 string optional",
         "transaction_id=8 bytes optional",
         "expires_at=9 sfixed64",
+        "nonce=10 bytes",
     ),
     "PreparedHandle": (
         "sql=1 string",

@@ -112,12 +112,7 @@ class Queries:
         )  # fmt: skip
         if ticket.transaction_id is None:
             return query, self._snapshots(query)
-        if transaction is None:
-            raise LakehouseError(
-                ErrorKind.NOT_FOUND,
-                "transaction_not_found",
-                "The ticket belongs to a transaction that has ended, or that another session or server holds.",
-            )
+        assert transaction is not None, "the ticket's transaction is the caller's to look up"
         return replace(query, versions=None), transaction.snapshots()
 
 
@@ -125,7 +120,7 @@ def single_batch(batches: Sequence[pa.RecordBatch], max_bytes: int) -> pa.Record
     """Join the batches of parameters that a client bound; None when they have no columns.
 
     Raises:
-        LakehouseError: TOO_LARGE ``parameters_too_large``.
+        LakehouseError: TOO_LARGE ``parameters_too_large``, INVALID_ARGUMENT ``invalid_batch``.
     """
     with_columns = [batch for batch in batches if batch.num_columns]
     if not with_columns:
@@ -134,8 +129,13 @@ def single_batch(batches: Sequence[pa.RecordBatch], max_bytes: int) -> pa.Record
         raise LakehouseError(
             ErrorKind.TOO_LARGE, "parameters_too_large", f"The parameters take more than {max_bytes} bytes."
         )
-    for batch in with_columns:
-        batch.validate(full=True)
+    try:
+        for batch in with_columns:
+            batch.validate(full=True)
+    except pa.ArrowInvalid:
+        raise LakehouseError(
+            ErrorKind.INVALID_ARGUMENT, "invalid_batch", "The parameters are no valid record batch."
+        ) from None
     return pa.concat_batches(with_columns) if len(with_columns) > 1 else with_columns[0]
 
 

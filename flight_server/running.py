@@ -1,4 +1,4 @@
-"""The queries that run now, by ticket, so that a client that holds the ticket can stop them."""
+"""The queries that run now, by the nonce of their ticket, so that a client that holds the ticket can stop them."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,22 +13,22 @@ class RunningQueries:
         self._running: dict[bytes, list[Callable[[], None]]] = {}
 
     @contextmanager
-    def running(self, ticket: bytes, cancel: Callable[[], None]) -> Iterator[None]:
+    def running(self, nonce: bytes, cancel: Callable[[], None]) -> Iterator[None]:
         """Let :meth:`cancel` reach the query inside the block."""
         with self._lock:
-            self._running.setdefault(ticket, []).append(cancel)
+            self._running.setdefault(nonce, []).append(cancel)
         try:
             yield
         finally:
             with self._lock:
-                self._running[ticket].remove(cancel)
-                if not self._running[ticket]:
-                    del self._running[ticket]
+                self._running[nonce].remove(cancel)
+                if not self._running[nonce]:
+                    del self._running[nonce]
 
-    def cancel(self, ticket: bytes) -> bool:
+    def cancel(self, nonce: bytes) -> bool:
         """Cancel every running query of a ticket; whether there was one."""
         with self._lock:
-            cancels = list(self._running.get(ticket, ()))
+            cancels = list(self._running.get(nonce, ()))
         for cancel in cancels:
             cancel()
         return bool(cancels)

@@ -13,6 +13,7 @@ from catalog import ErrorKind, LakehouseError, quote_identifier
 from .action_handlers import ActionHandlers, timestamp_scalar
 from .auth import OpenHandshake
 from .commands import (
+    GetXdbcTypeInfo,
     MetadataCommand,
     PreparedStatementQuery,
     PreparedStatementUpdate,
@@ -34,7 +35,7 @@ from .sql_info import ServerInfo, sql_info_values
 from .statements import Caller
 from .targets import LakeSnapshots, MountedLake, resolve_target
 from .tickets import is_sealed
-from .uploads import Uploads
+from .uploads import Uploads, path_parts
 
 
 class FlightServer(fl.FlightServerBase):  # type: ignore[misc]
@@ -82,6 +83,8 @@ class FlightServer(fl.FlightServerBase):  # type: ignore[misc]
                 sql, rows = self._dataset_query(descriptor, caller)
                 return self._info(self._services.statements.query(sql, caller), descriptor, rows)
         command = decode_command(descriptor.command)
+        if isinstance(command, GetXdbcTypeInfo):
+            raise unsupported("CommandGetXdbcTypeInfo")
         if isinstance(command, MetadataCommand):
             ticket = fl.Ticket(descriptor.command)
             return fl.FlightInfo(metadata_schema(command), descriptor, [fl.FlightEndpoint(ticket, [])], -1, -1)
@@ -200,22 +203,22 @@ class FlightServer(fl.FlightServerBase):  # type: ignore[misc]
         return fl.FlightInfo(answer.plan.schema, descriptor, [endpoint], total_records, -1, ordered=True)
 
     def _dataset_query(self, descriptor: fl.FlightDescriptor, caller: Caller) -> tuple[str, int]:
-        parts = [part.decode(errors="replace") for part in descriptor.path]
-        target = resolve_target(parts, caller.defaults, self._services.lakes)
+        target = resolve_target(path_parts(descriptor), caller.defaults, self._services.lakes)
         entry = LakeSnapshots(self._services.lakes)[target.lake].entry(target.name)
         return _select_all(target.lake, target.name.schema, target.name.name), entry.row_count
 
     def _stream(self, context: fl.ServerCallContext, sealed: bytes) -> fl.GeneratorStream:
         ticket = self._services.signer.open_ticket(sealed)
-        session = self._services.session(context)
-        transaction = session.transaction(ticket.transaction_id) if ticket.transaction_id else None
+        transaction = (
+            self._services.session(context).transaction(ticket.transaction_id) if ticket.transaction_id else None
+        )
         schema = self._services.queries.schema(ticket, transaction)
 
         def batches() -> Iterator[pa.RecordBatch]:
             # The query starts when the first batch is asked for: a stream that is never read takes nothing.
             with (
                 self._services.queries.execute(ticket, transaction) as stream,
-                self._services.running.running(sealed, stream.cancel),
+                self._services.running.running(ticket.nonce, stream.cancel),
                 self._services.watch.watching(context, stream.cancel),
             ):
                 if stream.schema != schema:

@@ -34,6 +34,7 @@ class Session:
         self._settings = settings
         self._options: dict[str, SessionOption] = {}
         self._transactions: dict[bytes, ClientTransaction] = {}
+        self._begun = b""
         self._closed = False
 
     @property
@@ -94,12 +95,38 @@ class Session:
             raise _transaction_not_found()
         return transaction
 
-    def current(self) -> ClientTransaction | None:
-        """Return the transaction that a call without a transaction id belongs to: the only open one, or None.
+    def begin(self, transaction: ClientTransaction) -> None:
+        """Take the transaction that a BEGIN opened: every call without a transaction id belongs to it.
 
-        Drivers leave the id out where the protocol has it (bulk ingest of ADBC) and mean the one that they opened.
+        Raises:
+            LakehouseError: INVALID_ARGUMENT ``transaction_open``, and as :meth:`add`.
         """
         with self._lock:
+            if self._begun in self._transactions:
+                raise LakehouseError(
+                    ErrorKind.INVALID_ARGUMENT, "transaction_open", "The session is in a transaction already."
+                )
+            self.add(transaction)
+            self._begun = transaction.id
+
+    def end(self) -> ClientTransaction:
+        """Give the transaction that a BEGIN opened away. Raises LakehouseError INVALID_ARGUMENT ``no_transaction``."""
+        with self._lock:
+            if self._begun not in self._transactions:
+                raise LakehouseError(
+                    ErrorKind.INVALID_ARGUMENT, "no_transaction", "No BEGIN opened a transaction in this session."
+                )
+            return self._transactions.pop(self._begun)
+
+    def current(self) -> ClientTransaction | None:
+        """Return the transaction that a call without a transaction id belongs to, or None.
+
+        It is the one that a BEGIN opened, else the only open one: drivers leave the id out where the protocol has it
+        (bulk ingest of ADBC) and mean the one that they opened.
+        """
+        with self._lock:
+            if self._begun in self._transactions:
+                return self._transactions[self._begun]
             return next(iter(self._transactions.values())) if len(self._transactions) == 1 else None
 
     def remove(self, transaction_id: bytes) -> ClientTransaction:

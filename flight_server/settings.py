@@ -29,7 +29,10 @@ class FlightSettings(BaseModel):
         gt=0,
         description="How long running calls may finish when the server stops, before it cancels them.",
     )
-    max_parameter_bytes: int = Field(default=_MIB, ge=1024, description="Bytes of the parameters of one statement.")
+    max_parameter_bytes: int = Field(default=_MIB, ge=1024, description="Bytes of the parameters of one query.")
+    max_update_parameter_bytes: int = Field(
+        default=64 * _MIB, ge=1024, description="Bytes of all rows of parameters that one update is run with."
+    )
 
 
 class SessionSettings(BaseModel):

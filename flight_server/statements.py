@@ -109,7 +109,8 @@ class Statements:
         statement = self._engine.parse(sql)
         if not statement.kind.reads:
             return COUNT_SCHEMA
-        return self._queries.plan(Query(statement.sql, caller.defaults, parameters)).plan.schema
+        query = Query(statement.sql, caller.defaults, parameters, transaction=caller.transaction)
+        return self._queries.plan(query).plan.schema
 
     def prepare(self, sql: str, caller: Caller, transaction_id: bytes | None) -> PreparedStatement:
         """Describe a statement, and put it into a handle that any replica can run."""
@@ -173,9 +174,11 @@ class Statements:
             case StatementKind.USE:
                 self._use(statement, session, caller.defaults)
             case StatementKind.BEGIN:
-                self._begin(session)
-            case StatementKind.COMMIT | StatementKind.ROLLBACK:
-                self._end(statement.kind, session)
+                session.begin(ClientTransaction(self._lakes))
+            case StatementKind.COMMIT:
+                session.end().commit()
+            case StatementKind.ROLLBACK:
+                session.end().rollback()
 
     def _use(self, statement: Statement, session: Session, defaults: Defaults) -> None:
         *_, last = statement.target
@@ -194,23 +197,6 @@ class Statements:
         snapshot = require_lake(self._lakes, defaults.catalog).lake.snapshot()
         if defaults.schema not in snapshot.schemas():
             raise LakehouseError(ErrorKind.NOT_FOUND, "schema_not_found", f'There is no schema "{defaults.schema}".')
-
-    def _begin(self, session: Session) -> None:
-        if session.current() is not None:
-            raise LakehouseError(
-                ErrorKind.INVALID_ARGUMENT, "transaction_open", "The session is in a transaction already."
-            )
-        session.add(ClientTransaction(self._lakes))
-
-    def _end(self, kind: StatementKind, session: Session) -> None:
-        transaction = session.current()
-        if transaction is None:
-            raise LakehouseError(ErrorKind.INVALID_ARGUMENT, "no_transaction", "The session is not in a transaction.")
-        session.remove(transaction.id)
-        if kind is StatementKind.COMMIT:
-            transaction.commit()
-        else:
-            transaction.rollback()
 
 
 COUNT_SCHEMA = pa.schema([pa.field("Count", pa.int64())])

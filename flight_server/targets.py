@@ -3,9 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from catalog import DatasetName, ErrorKind, Lake, LakehouseError, Snapshot, check_dataset_name
-
-from .engine import ObjectReader
+from catalog import DatasetName, ErrorKind, Lake, LakehouseError, ObjectReader, Snapshot, check_dataset_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +39,18 @@ def resolve_target(parts: Sequence[str], defaults: Defaults, lakes: Mapping[str,
     Raises:
         LakehouseError: the name is malformed (INVALID_ARGUMENT) or the lake is not mounted (NOT_FOUND).
     """
-    match tuple(parts):
+    match tuple(part.lower() for part in parts):
         case (name,):
             lake, schema = defaults.catalog, defaults.schema
-        case (first, name) if first in lakes and not _has_schema(lakes, defaults.catalog, first):
-            lake, schema = first, "main"
+        case (lake, name) if lake in lakes and lake not in lakes[defaults.catalog].lake.snapshot().schemas():
+            schema = "main"
         case (schema, name):
             lake = defaults.catalog
         case (lake, schema, name):
-            lake = lake.lower()
+            pass
         case _:
             raise LakehouseError(
-                ErrorKind.INVALID_ARGUMENT, "invalid_dataset_name", "A dataset is named by one to three parts."
+                ErrorKind.INVALID_ARGUMENT, "invalid_name", "A dataset is named by one to three parts."
             )
     require_lake(lakes, lake)
     return Target(lake, check_dataset_name(DatasetName(schema, name)))
@@ -66,30 +64,28 @@ def require_lake(lakes: Mapping[str, MountedLake], name: str) -> MountedLake:
         raise LakehouseError(ErrorKind.NOT_FOUND, "lake_not_found", f'There is no lake "{name}".') from None
 
 
-def _has_schema(lakes: Mapping[str, MountedLake], lake: str, schema: str) -> bool:
-    return lake in lakes and schema.lower() in lakes[lake].lake.snapshot().schemas()
-
-
 class LakeSnapshots(Mapping[str, Snapshot]):
     """A snapshot per mounted lake, taken when it is first asked for and kept.
 
     Args:
         lakes: the mounted lakes.
-        versions: versions to pin; lakes that are not in it are read at their newest.
-        own: snapshots that include a transaction's own writes; they win.
+        versions: versions to read; lakes that are not in it are read at their newest.
+
+    Raises:
+        LakehouseError: NOT_FOUND ``lake_not_found``, a version is asked for of a lake that is not mounted.
     """
 
-    def __init__(
-        self,
-        lakes: Mapping[str, MountedLake],
-        versions: Mapping[str, int] | None = None,
-        own: Mapping[str, Snapshot] | None = None,
-    ) -> None:
+    def __init__(self, lakes: Mapping[str, MountedLake], versions: Mapping[str, int] | None = None) -> None:
         self._lakes = lakes
         self._versions = versions or {}
-        self._taken: dict[str, Snapshot] = dict(own or {})
+        self._taken: dict[str, Snapshot] = {}
+        self._own: dict[str, Snapshot] = {}
+        for lake in self._versions:
+            require_lake(lakes, lake)
 
     def __getitem__(self, lake: str) -> Snapshot:
+        if lake in self._own:
+            return self._own[lake]
         if lake not in self._taken:
             self._taken[lake] = self._lakes[lake].lake.snapshot(version=self._versions.get(lake))
         return self._taken[lake]
@@ -99,6 +95,13 @@ class LakeSnapshots(Mapping[str, Snapshot]):
 
     def __len__(self) -> int:
         return len(self._lakes)
+
+    def with_writes(self, lake: str, snapshot: Snapshot) -> "LakeSnapshots":
+        """Return the same snapshots, but for one that includes a transaction's own writes."""
+        view = LakeSnapshots(self._lakes, self._versions)
+        view._taken = self._taken  # shared: what is taken through one is kept for both
+        view._own = {lake: snapshot}
+        return view
 
     def versions(self) -> dict[str, int]:
         """Return the version of each snapshot that was taken so far."""

@@ -41,6 +41,7 @@ class StatementTicket:
         snapshots: version by lake.
         text: text format of the rows, or None for Arrow.
         transaction_id: the open transaction whose own writes the query sees, or None.
+        nonce: tells this ticket from others of the same query, so that only its holder can cancel it.
         expires_at: seconds since the epoch, rounded up on the way.
     """
 
@@ -53,6 +54,7 @@ class StatementTicket:
     principal: str = ""
     text: str | None = None
     transaction_id: bytes | None = None
+    nonce: bytes = field(default_factory=lambda: secrets.token_bytes(8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class Signer:
             format=ticket.text,
             transaction_id=ticket.transaction_id,
             expires_at=_whole_seconds(ticket.expires_at),
+            nonce=ticket.nonce,
         )
         return self._seal(_STATEMENT, message)
 
@@ -119,6 +122,7 @@ class Signer:
             principal=message.principal,
             text=message.format if message.HasField("format") else None,
             transaction_id=message.transaction_id if message.HasField("transaction_id") else None,
+            nonce=message.nonce,
         )
 
     def renew_ticket(self, data: bytes, expires_at: float) -> bytes:

@@ -34,7 +34,7 @@ class ClientTransaction:
             if self._written is None:
                 return self._snapshots
             lake, transaction = self._written
-            return LakeSnapshots(self._lakes, self._snapshots.versions(), {lake: transaction.snapshot()})
+            return self._snapshots.with_writes(lake, transaction.snapshot())
 
     def has_written(self) -> bool:
         """Whether statements see writes that no snapshot of the lake holds."""

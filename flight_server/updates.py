@@ -18,6 +18,10 @@ _ATTEMPTS = 5
 """How often a statement outside a transaction is run again after somebody else changed what it read."""
 
 
+_REPEATABLE = frozenset({"commit_conflict", "schema_conflict", "epoch_expired"})
+"""What another run on the newest snapshot may get past."""
+
+
 @dataclass(frozen=True, slots=True)
 class UpdateContext:
     """The setting of one statement that changes data."""
@@ -53,7 +57,7 @@ class Updates:
             try:
                 return self._once(context)
             except LakehouseError as error:
-                if error.kind is not ErrorKind.CONFLICT or attempt == _ATTEMPTS - 1:
+                if error.code not in _REPEATABLE or attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
 

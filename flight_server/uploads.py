@@ -58,12 +58,12 @@ class Uploads:
     ) -> None:
         """Serve one DoPut: read what the command wants read, then answer with exactly one message."""
         if descriptor.descriptor_type is fl.DescriptorType.PATH:
-            command: object = _put_by_path(descriptor.path, current_call(context))
-        else:
-            command = decode_command(descriptor.command)
-        match command:
+            put = _put_by_headers(current_call(context))
+            writer.write(self._plain_put(context, path_parts(descriptor), put, reader))
+            return
+        match command := decode_command(descriptor.command):
             case PlainPut():
-                writer.write(self._plain_put(context, command, reader))
+                writer.write(self._plain_put(context, command.dataset.split("."), command, reader))
             case StatementIngest():
                 writer.write(self._ingest(context, command, reader))
             case StatementUpdate():
@@ -73,15 +73,18 @@ class Uploads:
             case PreparedStatementUpdate():
                 writer.write(self._prepared_update(context, command, reader))
             case PreparedStatementQuery():
-                handle = self._services.statements.bind(command.prepared_statement_handle, self._parameters(reader))
+                limit = self._services.settings.flight.max_parameter_bytes
+                parameters = single_batch(_batches(reader), limit)
+                handle = self._services.statements.bind(command.prepared_statement_handle, parameters)
                 writer.write(encode_bind_result(handle))
             case _:
                 raise unsupported(f"{type(command).__name__} in DoPut")
 
-    def _plain_put(self, context: fl.ServerCallContext, put: PlainPut, reader: fl.MetadataRecordBatchReader) -> bytes:
-        defaults = self._services.defaults()
+    def _plain_put(
+        self, context: fl.ServerCallContext, parts: Sequence[str], put: PlainPut, reader: fl.MetadataRecordBatchReader
+    ) -> bytes:
         request = IngestRequest(
-            self._target(put.dataset.split("."), defaults),
+            self._target(parts, self._services.defaults()),
             IngestMode(put.mode),
             put.idempotency_key,
             ProducerSequence(put.producer_id, put.sequence)
@@ -111,6 +114,7 @@ class Uploads:
                 command.table,
             ]
             key = command.options.get("idempotency_key") or current_call(context).header("idempotency-key")
+            check_put(PlainPut(command.table, idempotency_key=key))
             request = IngestRequest(self._target(parts, caller.defaults), mode, key)
             return encode_update_result(self._store(context, request, reader, caller).rows)
 
@@ -118,7 +122,7 @@ class Uploads:
         self, context: fl.ServerCallContext, command: PreparedStatementUpdate, reader: fl.MetadataRecordBatchReader
     ) -> bytes:
         handle, bound = self._services.statements.open(command.prepared_statement_handle)
-        sent = self._parameters(reader)
+        sent = single_batch(_batches(reader), self._services.settings.flight.max_update_parameter_bytes)
         with self._services.caller(context, handle.transaction_id) as caller:
             parameters = sent if sent is not None else bound
             return encode_update_result(self._services.statements.update(handle.sql, caller, parameters))
@@ -144,10 +148,6 @@ class Uploads:
         require_lake(self._services.lakes, target.lake)
         return target
 
-    def _parameters(self, reader: fl.MetadataRecordBatchReader) -> pa.RecordBatch | None:
-        batches = [batch for batch, _ in _chunks(reader) if batch is not None]
-        return single_batch(batches, self._services.settings.flight.max_parameter_bytes)
-
     @contextmanager
     def _slot(self) -> Iterator[None]:
         if not self._slots.acquire(blocking=False):
@@ -162,18 +162,17 @@ class Uploads:
             self._slots.release()
 
 
-def _put_by_path(path: Sequence[bytes], call: Call) -> PlainPut:
+def path_parts(descriptor: fl.FlightDescriptor) -> list[str]:
+    """Return the parts of a path descriptor. Raises LakehouseError ``invalid_name``."""
     try:
-        parts = [part.decode() for part in path]
+        return [part.decode() for part in descriptor.path]
     except UnicodeDecodeError:
         raise LakehouseError(ErrorKind.INVALID_ARGUMENT, "invalid_name", "The path is not UTF-8.") from None
-    return check_put(
-        PlainPut(
-            dataset=".".join(parts),
-            mode=call.header("x-lakehouse-mode") or "create_append",
-            idempotency_key=call.header("idempotency-key"),
-        )
-    )
+
+
+def _put_by_headers(call: Call) -> PlainPut:
+    mode, key = call.header("x-lakehouse-mode") or "create_append", call.header("idempotency-key")
+    return check_put(PlainPut("", mode, key))
 
 
 def _stream_schema(reader: fl.MetadataRecordBatchReader) -> pa.Schema:
@@ -193,6 +192,10 @@ def _chunks(reader: fl.MetadataRecordBatchReader) -> Iterator[Chunk]:
         except (pa.ArrowException, OSError):
             raise _malformed_stream() from None
         yield chunk.data, chunk.app_metadata.to_pybytes() if chunk.app_metadata is not None else None
+
+
+def _batches(reader: fl.MetadataRecordBatchReader) -> list[pa.RecordBatch]:
+    return [batch for batch, _ in _chunks(reader) if batch is not None]
 
 
 def _malformed_stream() -> LakehouseError:

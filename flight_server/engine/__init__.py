@@ -13,15 +13,7 @@ from typing import Protocol, Self
 
 import pyarrow as pa
 
-from catalog import DatasetEntry, DatasetName, Manifest
-
-
-class ObjectReader(Protocol):
-    """Reads byte ranges of a lake's immutable data objects. Safe for use from several threads."""
-
-    def read(self, key: str, etag: str, size: int, offset: int, length: int) -> bytes:
-        """Return ``length`` bytes from ``offset``; fewer only at the object's end (``size`` bytes)."""
-        ...
+from catalog import DatasetEntry, DatasetName, Manifest, ObjectReader
 
 
 class LakeSnapshot(Protocol):
@@ -262,7 +254,6 @@ __all__ = [
     "Engine",
     "EngineInfo",
     "LakeSnapshot",
-    "ObjectReader",
     "Plan",
     "ResultStream",
     "Scope",

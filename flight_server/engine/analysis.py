@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from catalog import ErrorKind, LakehouseError
+from catalog import ErrorKind, LakehouseError, quote_identifier
 
 from . import Statement, StatementKind
 from .encoding import stream_type
 from .gate import Query, admit
 from .lru import LruCache
 from .parser import Parser, trimmed
-from .sql_types import ArrowTypes, quote
+from .sql_types import ArrowTypes
 from .statement_reader import ColumnDefinition
 from .statements import dissect, explained
 
@@ -115,7 +115,9 @@ class Analyst:
 
     def _columns(self, definitions: tuple[ColumnDefinition, ...]) -> pa.Schema:
         """Return the schema of column definitions, as DuckDB understands their types."""
-        columns = ", ".join(f"CAST(NULL AS {column.type_sql}) AS {quote(column.name)}" for column in definitions)
+        columns = ", ".join(
+            f"CAST(NULL AS {column.type_sql}) AS {quote_identifier(column.name)}" for column in definitions
+        )
         sql = f"SELECT {columns}"
         query = admit(sql, self._parser)
         expressions = query.tree["node"]["select_list"]

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from catalog import DatasetEntry, DatasetName, ErrorKind, LakehouseError, Manifest, physical_differs
+from catalog import DatasetEntry, DatasetName, ErrorKind, LakehouseError, Manifest, physical_differs, quote_identifier
 
 from . import LakeSnapshot, Scope
 from .filesystem import ObjectSet
-from .sql_types import quote, sql_type
+from .sql_types import sql_type
 
 _INTERVAL = pa.month_day_nano_interval()
 _FROM_INTERVAL = (
@@ -29,21 +29,23 @@ class BoundDataset:
     @property
     def sql_name(self) -> str:
         """The qualified, quoted name."""
-        return ".".join(map(quote, (self.lake, self.name.schema, self.name.name)))
+        return ".".join(map(quote_identifier, (self.lake, self.name.schema, self.name.name)))
 
 
 def resolve(parts: tuple[str, ...], scope: Scope) -> BoundDataset | None:
     """Find the dataset that a name in a query means, or return None.
 
     One part names a dataset of the default schema. Two name a schema of the default lake and its dataset; when there is
-    none, a lake and a dataset in its schema ``main``. Three are unambiguous.
+    no such schema, a lake and a dataset in its schema ``main``. Three are unambiguous.
     """
     folded = tuple(part.lower() for part in parts)
     match folded:
         case (name,):
             return _find(scope.catalog, scope.schema, name, scope)
-        case (first, name):
-            return _find(scope.catalog, first, name, scope) or _find(first, "main", name, scope)
+        case (lake, name) if lake in scope.lakes and lake not in scope.lakes[scope.catalog].schemas():
+            return _find(lake, "main", name, scope)
+        case (schema, name):
+            return _find(scope.catalog, schema, name, scope)
         case (lake, schema, name):
             return _find(lake, schema, name, scope)
         case _:
@@ -78,7 +80,7 @@ def view_sql(dataset: BoundDataset, objects: ObjectSet) -> str:
     """
     schema = dataset.manifest.schema
     differing = [field for field in schema if physical_differs(field.type)]
-    replaced = ", ".join(f"{_logical(field)} AS {quote(field.name)}" for field in differing)
+    replaced = ", ".join(f"{_logical(field)} AS {quote_identifier(field.name)}" for field in differing)
     columns = f"* REPLACE ({replaced})" if differing else "*"
     return (
         f"CREATE OR REPLACE VIEW {dataset.sql_name} AS SELECT {columns} FROM read_parquet('{objects.pattern}', "  # noqa: S608 all names are quoted
@@ -90,7 +92,7 @@ def view_sql(dataset: BoundDataset, objects: ObjectSet) -> str:
 def table_sql(dataset: BoundDataset) -> str:
     """Return the statement that makes an empty table with a dataset's columns, for the information schema."""
     columns = ", ".join(
-        f"{quote(field.name)} {sql_type(field.type)}{'' if field.nullable else ' NOT NULL'}"
+        f"{quote_identifier(field.name)} {sql_type(field.type)}{'' if field.nullable else ' NOT NULL'}"
         for field in dataset.manifest.schema
     )
     return f"CREATE TABLE {dataset.sql_name} ({columns})"
@@ -99,8 +101,8 @@ def table_sql(dataset: BoundDataset) -> str:
 def _logical(field: pa.Field) -> str:
     """Return the expression that turns a column's physical form back into its type."""
     if field.type == _INTERVAL:
-        return _FROM_INTERVAL.format(quote(field.name))
-    return f"CAST({quote(field.name)} AS {sql_type(field.type)})"
+        return _FROM_INTERVAL.format(quote_identifier(field.name))
+    return f"CAST({quote_identifier(field.name)} AS {sql_type(field.type)})"
 
 
 def _find(lake: str, schema: str, name: str, scope: Scope) -> BoundDataset | None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 from duckdb.sqltypes import DuckDBPyType
 
-from catalog import ErrorKind, LakehouseError
+from catalog import ErrorKind, LakehouseError, quote_identifier
 
-from .sql_types import ArrowTypes, quote
+from .sql_types import ArrowTypes
 
 TEXT_FORMATS = ("json", "ndjson")
 
@@ -100,7 +100,9 @@ def stream_type(kind: DuckDBPyType) -> str | None:
         case "struct":
             if all(stream_type(part) is None for part in _parts(kind).values()):
                 return None
-            parts = ", ".join(f"{quote(name)} {stream_type(part) or part}" for name, part in _parts(kind).items())
+            parts = ", ".join(
+                f"{quote_identifier(name)} {stream_type(part) or part}" for name, part in _parts(kind).items()
+            )
             return f"STRUCT({parts})"
         case _:
             return None
@@ -111,13 +113,13 @@ def encode_explained(sql: str, text: str | None) -> Encoding:
     columns = ("explain_key", "explain_value")
     if text is None:
         return Encoding(sql, pa.schema([(name, pa.string()) for name in columns]), ("VARCHAR", "VARCHAR"), wrapped=True)
-    pairs = ", ".join(f"{quote(name)}: {name}" for name in columns)
+    pairs = ", ".join(f"{quote_identifier(name)}: {name}" for name in columns)
     return Encoding(sql, pa.schema([(text, pa.string())]), ("VARCHAR",), wrapped=True, projection=_line(pairs, text))
 
 
 def _encode_text(sql: str, names: Sequence[str], types: Sequence[DuckDBPyType], text: str) -> Encoding:
     pairs = ", ".join(
-        f"{quote(key)}: {_json_value(f'c{number}', kind)}"
+        f"{quote_identifier(key)}: {_json_value(f'c{number}', kind)}"
         for number, (key, kind) in enumerate(zip(unique_names(names), types, strict=True))
     )
     sql = f"SELECT {_line(pairs, text)} FROM (\n{sql}\n) AS result({_aliases(len(names))})"  # noqa: S608 the parts have passed the gate
@@ -172,12 +174,15 @@ def _json_nested(value: str, kind: DuckDBPyType, depth: int) -> str:
         return value if inner == item else f"list_transform(CAST({value} AS {_child(kind)}[]), lambda {item}: {inner})"
     if kind.id == "struct" and kind.children:
         parts = {
-            name: (f"({value}).{quote(name)}", _json_value(f"({value}).{quote(name)}", part, depth))
+            name: (
+                f"({value}).{quote_identifier(name)}",
+                _json_value(f"({value}).{quote_identifier(name)}", part, depth),
+            )
             for name, part in _parts(kind).items()
         }
         if all(plain == made for plain, made in parts.values()):
             return value
-        fields = ", ".join(f"{quote(name)}: {made}" for name, (_, made) in parts.items())
+        fields = ", ".join(f"{quote_identifier(name)}: {made}" for name, (_, made) in parts.items())
         return f"CASE WHEN {value} IS NOT NULL THEN {{{fields}}} END"
     if kind.id == "map":
         return _json_map(value, kind, depth)

@@ -20,11 +20,10 @@ from catalog import (
     LakehouseError,
     Manifest,
     ObjectNotFoundError,
+    ObjectReader,
     StoreUnavailableError,
     physical_type,
 )
-
-from . import ObjectReader
 
 PROTOCOL = "lake"
 _IMMUTABLE = datetime(2000, 1, 1, tzinfo=UTC)

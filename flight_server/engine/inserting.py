@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from catalog import ErrorKind, LakehouseError
+from catalog import ErrorKind, LakehouseError, quote_identifier
 
 from . import Statement
-from .sql_types import quote, sql_type
+from .sql_types import sql_type
 
 
 def insert_sql(statement: Statement, target: pa.Schema, source_names: Sequence[str]) -> str:
@@ -23,7 +23,7 @@ def insert_sql(statement: Statement, target: pa.Schema, source_names: Sequence[s
     """
     places = _places(statement, target, source_names)
     columns = ", ".join(
-        f"CAST({f'c{places[index]}' if index in places else 'NULL'} AS {sql_type(field.type)}) AS {quote(field.name)}"
+        f"CAST({f'c{places[index]}' if index in places else 'NULL'} AS {sql_type(field.type)}) AS {quote_identifier(field.name)}"
         for index, field in enumerate(target)
     )
     aliases = ", ".join(f"c{number}" for number in range(len(source_names)))

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import duckdb
 
+from catalog import quote_identifier
+
 from . import Scope
 from .binding import BoundDataset, table_sql, view_sql
 from .filesystem import PROTOCOL, CapabilityFileSystem, ObjectSet
-from .sql_types import quote
 
 _MAX_BOUND = 512
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
@@ -136,17 +137,17 @@ class Instance:
         if self._current == (lake, schema):
             return
         self._ensure_schema(lake, schema)
-        self.connection.execute(f"USE {quote(lake)}.{quote(schema)}")
+        self.connection.execute(f"USE {quote_identifier(lake)}.{quote_identifier(schema)}")
         if self._current is None:
             self.connection.execute("DETACH memory")
         self._current = (lake, schema)
 
     def _ensure_schema(self, lake: str, schema: str) -> None:
         if lake not in self._attached:
-            self.connection.execute(f"ATTACH ':memory:' AS {quote(lake)}")
+            self.connection.execute(f"ATTACH ':memory:' AS {quote_identifier(lake)}")
             self._attached.add(lake)
         if (lake, schema) not in self._schemas:
-            self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(lake)}.{quote(schema)}")
+            self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(lake)}.{quote_identifier(schema)}")
             self._schemas.add((lake, schema))
 
     def _bind_view(self, dataset: BoundDataset, scope: Scope) -> ObjectSet:
@@ -177,7 +178,7 @@ class Instance:
         self._drop(stale)
         schemas = {(lake, schema) for lake in scope.lakes for schema in (*scope.lakes[lake].schemas(), "main")}
         for lake, schema in sorted(self._schemas - schemas - {self._current or ("", "")}):
-            self.connection.execute(f"DROP SCHEMA {quote(lake)}.{quote(schema)} CASCADE")
+            self.connection.execute(f"DROP SCHEMA {quote_identifier(lake)}.{quote_identifier(schema)} CASCADE")
             self._schemas.discard((lake, schema))
         for lake, schema in sorted(schemas):
             self._ensure_schema(lake, schema)
@@ -197,7 +198,7 @@ class Instance:
             binding = self._bindings.pop(key, None)
             if binding is not None:
                 kind = "VIEW" if binding.objects else "TABLE"
-                statements.append(f"DROP {kind} IF EXISTS {'.'.join(map(quote, key))}")
+                statements.append(f"DROP {kind} IF EXISTS {'.'.join(map(quote_identifier, key))}")
         if statements:
             self.connection.execute(";".join(statements))
 

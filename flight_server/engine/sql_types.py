@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.types as pat
 
-from catalog import ErrorKind, LakehouseError
+from catalog import ErrorKind, LakehouseError, quote_identifier
 
 _SIMPLE: dict[pa.DataType, str] = {
     pa.bool_(): "BOOLEAN",
@@ -44,11 +44,6 @@ _SIMPLE: dict[pa.DataType, str] = {
 _MAX_PRECISION = 38
 
 
-def quote(name: str) -> str:
-    """Quote any identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 @lru_cache(maxsize=4096)
 def sql_type(data_type: pa.DataType) -> str:
     """Return DuckDB's name of an Arrow type.
@@ -80,7 +75,7 @@ def _nested_type(data_type: pa.DataType) -> str:
     if pat.is_map(data_type):
         return f"MAP({sql_type(data_type.key_type)}, {sql_type(data_type.item_type)})"
     if pat.is_struct(data_type) and data_type.num_fields:
-        fields = ", ".join(f"{quote(field.name)} {sql_type(field.type)}" for field in data_type.fields)
+        fields = ", ".join(f"{quote_identifier(field.name)} {sql_type(field.type)}" for field in data_type.fields)
         return f"STRUCT({fields})"
     if isinstance(data_type, pa.BaseExtensionType):
         return sql_type(data_type.storage_type)

@@ -58,6 +58,17 @@ def test_the_same_key_with_other_rows_is_refused(client, numbers):
     assert count(client) == 10
 
 
+def test_the_same_key_with_other_words_in_a_dictionary_is_refused(client):
+    def words(*values):
+        return pa.table({"word": pa.array(values).dictionary_encode()})
+
+    put(client, "numbers", words("a", "b"), idempotency_key="monday")
+
+    with pytest.raises(pa.ArrowInvalid, match="idempotency_key_reused"):
+        put(client, "numbers", words("x", "y"), idempotency_key="monday")
+    assert put(client, "numbers", words("a", "b"), idempotency_key="monday")["replayed"] is True
+
+
 def test_a_create_with_a_key_can_be_repeated(client, numbers):
     command = {"dataset": "numbers", "mode": "create", "idempotency_key": "once"}
     put(client, command, numbers)

@@ -70,6 +70,17 @@ def test_a_plain_query_takes_parameters_and_reads_former_snapshots(client, numbe
     assert query(client, {"sql": sql, "params": [3], "snapshot": {"lake": 1}})["n"].to_pylist() == [3]
 
 
+def test_a_snapshot_of_a_lake_that_is_not_mounted_is_refused(client):
+    with pytest.raises(pa.ArrowKeyError, match="lake_not_found"):
+        query(client, {"sql": "SELECT 1", "snapshot": {"pond": 1}})
+
+
+def test_the_count_of_changed_rows_comes_in_the_format_that_was_asked_for(client):
+    answer = query(client, {"sql": "CREATE TABLE t AS SELECT 1 AS n", "format": "ndjson"})
+
+    assert answer.column(0).to_pylist() == ['{"Count":1}\n']
+
+
 def test_a_read_only_query_may_not_change_anything(client):
     with pytest.raises(fl.FlightUnauthorizedError, match="read_only"):
         query(client, {"sql": "CREATE TABLE t (n INT)", "read_only": True})

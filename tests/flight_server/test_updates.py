@@ -97,6 +97,32 @@ def test_a_transaction_sees_its_own_writes_and_nobody_elses(server, transactiona
     assert rows(connection, "SELECT n FROM t ORDER BY n") == [(1,), (2,), (3,)]
 
 
+def test_a_transaction_reads_every_lake_at_one_moment_after_it_has_written(serve):
+    server = serve("lake", "pond")
+    with adbc.connect(server.address, autocommit=True) as other, adbc.connect(server.address) as transactional:
+        change(other, "CREATE TABLE pond.main.t AS SELECT 1 AS n")
+        change(transactional, "CREATE TABLE mine AS SELECT 1 AS n")
+        assert rows(transactional, "SELECT count(*) FROM pond.main.t") == [(1,)]
+        change(other, "INSERT INTO pond.main.t VALUES (2)")
+
+        assert rows(transactional, "SELECT count(*) FROM pond.main.t") == [(1,)]
+
+
+def test_the_schema_of_a_table_made_in_the_transaction_is_known(transactional):
+    change(transactional, "CREATE TABLE mine AS SELECT 1 AS n")
+    with transactional.cursor() as cursor:
+        assert cursor.adbc_execute_schema("FROM mine").names == ["n"]
+
+
+def test_a_begin_counts_although_a_driver_opened_a_transaction_too(server, transactional, connection):
+    change(connection, "CREATE TABLE t (n BIGINT)")
+    change(transactional, "BEGIN")
+    change(transactional, "COMMIT")
+
+    with pytest.raises(manager.ProgrammingError, match="no_transaction"):
+        change(transactional, "COMMIT")
+
+
 def test_a_rollback_leaves_nothing(transactional, connection):
     with transactional.cursor() as cursor:
         cursor.adbc_ingest("t", pa.table({"n": [1]}), mode="create")
