@@ -82,6 +82,6 @@ class EngineSettings(BaseModel):
         default=10_000, ge=1, description="Datasets that the information schema can show in one statement."
     )
     prune_min_objects: int = Field(
-        default=4, ge=2, description="Data objects of a dataset from which on statistics are asked which ones to skip."
+        default=64, ge=2, description="Data objects of a dataset from which on statistics are asked which ones to skip."
     )
     plan_cache_entries: int = Field(default=1024, ge=0, description="Statements whose plans are remembered.")
