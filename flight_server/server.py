@@ -107,8 +107,11 @@ class FlightServer(fl.FlightServerBase):  # type: ignore[misc]
                 sql, transaction_id = handle.sql, handle.transaction_id
             case PlainQuery():
                 with self._services.plain_caller(context) as caller:
-                    batch = _parameters(command)
-                    return fl.SchemaResult(self._services.statements.schema(command.sql, caller, batch))
+                    return fl.SchemaResult(
+                        self._services.statements.schema(
+                            command.sql, caller, _parameters(command), text=command.format, versions=command.snapshot
+                        )
+                    )
             case command if isinstance(command, MetadataCommand):
                 return fl.SchemaResult(metadata_schema(command))
             case _:

@@ -104,12 +104,21 @@ class Statements:
             )
         return self._change(statement, parameters, caller)
 
-    def schema(self, sql: str, caller: Caller, parameters: pa.RecordBatch | None = None) -> pa.Schema:
+    def schema(
+        self,
+        sql: str,
+        caller: Caller,
+        parameters: pa.RecordBatch | None = None,
+        *,
+        text: str | None = None,
+        versions: Mapping[str, int] | None = None,
+    ) -> pa.Schema:
         """Return the schema of a statement's answer without running it."""
         statement = self._engine.parse(sql)
-        if not statement.kind.reads:
-            return COUNT_SCHEMA
-        query = Query(statement.sql, caller.defaults, parameters, transaction=caller.transaction)
+        if statement.kind.reads:
+            query = Query(statement.sql, caller.defaults, parameters, text, versions, caller.transaction)
+        else:
+            query = Query(_count_query(0), self._first_defaults, text=text)
         return self._queries.plan(query).plan.schema
 
     def prepare(self, sql: str, caller: Caller, transaction_id: bytes | None) -> PreparedStatement:
@@ -199,9 +208,6 @@ class Statements:
             raise LakehouseError(ErrorKind.NOT_FOUND, "schema_not_found", f'There is no schema "{defaults.schema}".')
 
 
-COUNT_SCHEMA = pa.schema([pa.field("Count", pa.int64())])
-"""Schema of the answer to a statement that changes data when a client asks for rows, as DuckDB has it."""
-
-
 def _count_query(count: int) -> str:
+    """Return the answer to a statement that changes data when a client asks for rows, as DuckDB has it."""
     return f'SELECT CAST({count} AS BIGINT) AS "Count"'

@@ -14,6 +14,7 @@ from .settings import HttpSettings
 
 _FILE_MAGIC = b"ARROW1"
 _PARQUET_BATCH_ROWS = 1 << 16
+_MALFORMED_CODES = {"arrow": "arrow_malformed", "parquet": "parquet_malformed"}
 
 
 @contextmanager
@@ -76,5 +77,5 @@ def _malformed(file_format: str) -> Iterator[None]:
         if isinstance(error, HttpProblem):
             raise
         raise HttpProblem(
-            HTTPStatus.BAD_REQUEST, f"{file_format}_malformed", f"the upload is no whole {file_format.title()} file"
+            HTTPStatus.BAD_REQUEST, _MALFORMED_CODES[file_format], f"the upload is no whole {file_format.title()} file"
         ) from None

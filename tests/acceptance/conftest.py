@@ -45,7 +45,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 
         def started(place: S3Place | None = None, settings: str = "", **keywords) -> LakehouseProcess:
             folder = tmp_path_factory.mktemp("server")
-            lake = place.uri if place else str(folder / "lake")
+            lake = keywords.pop("lake", place.uri if place else str(folder / "lake"))
             environ = (place.environ if place else {}) | keywords.pop("environ", {})
             server = LakehouseProcess(folder, lake, settings, environ, **keywords)
             stack.callback(server.close)

@@ -10,6 +10,8 @@ import pytest
 from http_calls import Answer, Http
 
 REPOSITORY = str(Path(__file__).parents[2])
+_HEALTH = ("/health", "/readyz")
+"""What these answer is no problem: it says how the lakes are."""
 _SECRETS = {"Traceback (most recent", 'File "', "/site-packages", "__cause__", REPOSITORY + "/"}
 
 
@@ -69,5 +71,5 @@ class CleanHttp(Http):
         if answer.status >= 400:
             check_clean(f"{answer.headers}\n{answer.body.decode()}")
             assert answer.status != 500, answer.body
-            assert answer.code
+            assert path in _HEALTH or answer.code
         return answer
