@@ -5,6 +5,7 @@ reads the end of the pipe and stops too.
 """
 
 import os
+import os
 import queue
 import signal
 import subprocess
@@ -23,6 +24,9 @@ from .settings_sources import settings_to_json
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 READY = "ready "
 """A child says this, then its address, on its standard output."""
+ALLOCATORS = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
+"""Environment of the children, unless it says otherwise. Record batches come and go on many threads: with few arenas and
+one allocator, freed memory is used again instead of being kept once per thread, which costs less time, too."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,12 @@ class Child:
         command = [sys.executable, "-m", "lakehouse", "serve", "--only", tower, "--supervised", *arguments]
         # Its own process group: Ctrl-C reaches the parent alone, which stops the children in order.
         self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,
+            env={**ALLOCATORS, **os.environ},
         )
         self._hand_over(settings_to_json(settings))
         threading.Thread(target=self._watch, args=(events,), daemon=True).start()
