@@ -5,7 +5,6 @@ reads the end of the pipe and stops too.
 """
 
 import os
-import os
 import queue
 import signal
 import subprocess
