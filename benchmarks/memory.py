@@ -18,26 +18,33 @@ NAME = "lineitem"
 
 
 def measure(lab: Lab) -> list[Finding]:
-    """Put rows of lineitem, made on the fly, and get them, on servers that have done nothing before."""
+    """Put rows of lineitem, made on the fly, and get them, each on a server that has done nothing before."""
+    places = {"local lake": (lab.work / "memory", None), "MinIO": (f"s3://{BUCKET}/memory", lab.bucket)}
     findings = []
-    with lakehouse(lab.work / "memory") as server:
-        findings += _measure_on(lab, server, "local lake")
-    with lakehouse(f"s3://{BUCKET}/memory", lab.bucket) as server:
-        findings += _measure_on(lab, server, "MinIO")
+    for place, (lake, bucket) in places.items():
+        for measure_one in (_measure_put, _measure_get):
+            with lakehouse(lake, bucket) as server, connect(server.flight) as client:
+                client.query("SELECT 1").to_table()
+                findings.append(measure_one(lab, server, client, place))
     return findings
 
 
-def _measure_on(lab: Lab, server: Server, place: str) -> Iterator[Finding]:
-    amount = FULL_BYTES if lab.full else SHORT_BYTES
-    with connect(server.flight) as client:
-        client.query("SELECT 1").to_table()
-        idle = resident_bytes(server.pid)
-        with MemorySampler(server.pid) as memory:
-            client.ingest(NAME, _rows(lab, amount))
-        yield _finding(f"memory above idle, DoPut of {amount / 1e9:g} GB, {place}", idle, memory.peak_bytes)
-        with MemorySampler(server.pid) as memory:
-            size = _read(client, amount)
-        yield _finding(f"memory above idle, DoGet of {size / 1e9:.1f} GB, {place}", idle, memory.peak_bytes)
+def _measure_put(lab: Lab, server: Server, client: Client, place: str) -> Finding:
+    idle, amount = resident_bytes(server.pid), _amount(lab)
+    with MemorySampler(server.pid) as memory:
+        client.ingest(NAME, _rows(lab, amount))
+    return _finding(f"memory above idle, DoPut of {amount / 1e9:g} GB, {place}", idle, memory.peak_bytes)
+
+
+def _measure_get(lab: Lab, server: Server, client: Client, place: str) -> Finding:
+    idle = resident_bytes(server.pid)
+    with MemorySampler(server.pid) as memory:
+        size = _read(client, _amount(lab))
+    return _finding(f"memory above idle, DoGet of {size / 1e9:.1f} GB, {place}", idle, memory.peak_bytes)
+
+
+def _amount(lab: Lab) -> int:
+    return FULL_BYTES if lab.full else SHORT_BYTES
 
 
 def _rows(lab: Lab, amount: int) -> pa.RecordBatchReader:
