@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,24 +28,21 @@ BATCH = pa.record_batch({"worker": [0] * 1000, "n": list(range(1000))})
 
 
 class OneUploadServer:
-    """A server that takes one upload at a time, so that everybody can see whether one is running."""
+    """A server that takes one upload at a time, so that everybody can see when the one before has ended.
+
+    Who asks takes the place for a moment, so ask only when the upload in question has surely begun.
+    """
 
     def __init__(self, server: LakehouseProcess) -> None:
         self.server = server
         with server.client() as client:
             put(client, "other", ROW)
 
-    def wait_until_busy(self) -> None:
-        self._wait(busy=True)
-
     def wait_until_idle(self) -> None:
-        self._wait(busy=False)
-
-    def _wait(self, *, busy: bool) -> None:
         deadline = time.monotonic() + 20
         with self.server.client() as client:
-            while self._is_busy(client) is not busy:
-                assert time.monotonic() < deadline, f"the upload did not {'begin' if busy else 'end'}"
+            while self._is_busy(client):
+                assert time.monotonic() < deadline, "the upload did not end"
 
     def _is_busy(self, client: fl.FlightClient) -> bool:
         with refused("dataset_already_exists", "too_many_uploads") as refusal:
@@ -79,9 +77,10 @@ def batches_until(failure: BaseException, count: int = 3) -> pa.RecordBatchReade
 
 
 class StuckReader:
-    """Sends a batch, then keeps the upload waiting."""
+    """Sends more than fits into any buffer between client and server, then keeps the upload waiting."""
 
     def __init__(self) -> None:
+        self.is_stuck = threading.Event()
         self._go_on = threading.Event()
         self.reader = pa.RecordBatchReader.from_batches(BATCH.schema, self._generate())
 
@@ -89,7 +88,9 @@ class StuckReader:
         self._go_on.set()
 
     def _generate(self) -> Iterator[pa.RecordBatch]:
-        yield BATCH
+        for _ in range(2_000):
+            yield BATCH
+        self.is_stuck.set()
         self._go_on.wait()
         yield BATCH
 
@@ -108,7 +109,6 @@ def test_a_killed_client_leaves_nothing(uploads, work):
     arguments = json.dumps({"uri": uploads.server.flight, "dataset": "broken"} | work)
     with subprocess.Popen([sys.executable, str(CLIENT), arguments], stdout=subprocess.PIPE) as client:
         assert client.stdout.readline()
-        uploads.wait_until_busy()
         client.kill()
     uploads.check_nothing_is_visible("broken")
 
@@ -163,23 +163,15 @@ def test_an_explicit_upload_of_stock_pyarrow_that_fails_leaves_nothing(uploads):
 
 def test_a_cancelled_upload_leaves_nothing(uploads):
     stuck = StuckReader()
-    errors = []
-    with uploads.server.adbc() as connection, connection.cursor() as cursor:
-
-        def ingest() -> None:
-            try:
-                cursor.adbc_ingest("broken", stuck.reader, mode="create")
-            except adbc_driver_manager.Error as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=ingest)
-        thread.start()
-        uploads.wait_until_busy()
-        cursor.adbc_cancel()
-        uploads.wait_until_idle()
-        stuck.release()
-        thread.join()
-    assert errors
+    with uploads.server.adbc() as connection, connection.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+        try:
+            ingest = pool.submit(cursor.adbc_ingest, "broken", stuck.reader, mode="create")
+            assert stuck.is_stuck.wait(20)
+            cursor.adbc_cancel()
+            uploads.wait_until_idle()
+        finally:
+            stuck.release()
+        assert isinstance(ingest.exception(), adbc_driver_manager.Error)
     uploads.check_nothing_is_visible("broken")
 
 
@@ -189,6 +181,7 @@ def test_an_upload_over_its_own_time_limit_leaves_nothing(uploads):
             fl.FlightDescriptor.for_path("broken"), BATCH.schema, fl.FlightCallOptions(timeout=1.0)
         )
         writer.write_batch(BATCH)
+        list(client.list_actions())  # the same connection: the upload has begun
         uploads.wait_until_idle()
         with pytest.raises(fl.FlightTimedOutError):
             writer.close()

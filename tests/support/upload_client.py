@@ -29,10 +29,12 @@ def say(line: object) -> None:
 
 def unfinished(client: fl.FlightClient, dataset: str, batches: int | None) -> None:
     writer, _ = client.do_put(fl.FlightDescriptor.for_path(dataset), SCHEMA)
+    list(client.list_actions())  # over the same connection: the upload has begun
     if batches is None:
         say("begun")
     for number in itertools.count() if batches is None else range(batches):
         writer.write_batch(batch(0, number, 10_000))
+    list(client.list_actions())
     say("sent")
     threading.Event().wait()
 
