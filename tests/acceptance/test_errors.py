@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.flight as fl
 import pytest
-from clean_answers import check_clean, refused
+from clean_answers import check_clean, keep_secret, refused
 from flight_calls import act, put, query
 
 JSON = {"Content-Type": "application/json"}
@@ -292,3 +292,29 @@ def curl_sql(server, sql: str, text_format: str) -> tuple[bytes, int]:
     url = f"{server.http_address}/v1/sql?format={text_format}"
     done = subprocess.run([*command, url], capture_output=True, timeout=60, check=False)
     return done.stdout, done.returncode
+
+
+TIGHT = """
+[engine]
+memory_bytes = 100_000_000
+spill_bytes = 1_000_000
+statement_timeout_seconds = 2
+[writer]
+max_batch_bytes = 1_048_576
+"""
+
+
+def test_a_limit_that_is_met_says_its_name_and_no_path(start, tmp_path):
+    keep_secret(str(tmp_path))
+    server = start(settings=TIGHT, environ={"TMPDIR": str(tmp_path)})
+    wide = "SELECT count(*) FROM (SELECT range, repeat('x', 500) AS x FROM range(2_000_000) ORDER BY hash(range))"
+    endless = "SELECT count(*) AS n FROM range(10_000_000_000) a, range(1000) b WHERE hash(a.range) = 7"
+    assert server.http.sql(wide).code == "out_of_memory"
+    answer = server.http.sql(endless)
+    assert (answer.status, answer.code) == (504, "statement_timeout")
+    with server.client() as client:
+        with refused("out_of_memory"):
+            client.do_get(fl.Ticket(wide.encode())).read_all()
+        with refused("batch_too_large"):
+            put(client, "big", pa.table({"n": range(1_000_000)}))
+    assert server.http("GET", "/v1/datasets").json == {"datasets": []}

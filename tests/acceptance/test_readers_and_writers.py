@@ -53,10 +53,12 @@ def test_a_new_dataset_is_there_with_all_its_rows_or_not_at_all(server):
 
     with ThreadPoolExecutor(2) as pool, server.client() as client:
         readers = [pool.submit(read) for _ in range(2)]
-        for _ in range(3):
-            put(client, "sudden", rows)
-            act(client, "lakehouse.drop", dataset="sudden")
-        stop.set()
+        try:
+            for _ in range(3):
+                put(client, "sudden", rows)
+                act(client, "lakehouse.drop", dataset="sudden")
+        finally:
+            stop.set()
         for reader in readers:
             assert reader.result() <= {"dataset_not_found", 200_000}
 
@@ -66,10 +68,12 @@ def test_every_reader_sees_a_whole_number_of_ingests_and_never_goes_back(server)
     stop = threading.Event()
 
     def write() -> None:
-        with server.client() as client:
-            for number in range(1, ingests + 1):
-                put(client, "steps", pa.table({"ingest": [number] * rows_per_ingest}))
-        stop.set()
+        try:
+            with server.client() as client:
+                for number in range(1, ingests + 1):
+                    put(client, "steps", pa.table({"ingest": [number] * rows_per_ingest}))
+        finally:
+            stop.set()
 
     def read_by_flight() -> list[int]:
         with server.client() as client:
@@ -106,10 +110,12 @@ def test_one_query_reads_one_version_however_long_it_is_read(server):
     stop = threading.Event()
 
     def write() -> None:
-        with server.client() as client:
-            for number in range(15):
-                put(client, "twice", pa.table({"v": [number] * 100}), x_lakehouse_mode="overwrite")
-        stop.set()
+        try:
+            with server.client() as client:
+                for number in range(15):
+                    put(client, "twice", pa.table({"v": [number] * 100}), x_lakehouse_mode="overwrite")
+        finally:
+            stop.set()
 
     with server.client() as client:
         put(client, "twice", pa.table({"v": [-1] * 100}))
