@@ -189,8 +189,7 @@ def test_an_upload_over_its_own_time_limit_leaves_nothing(uploads):
 
 
 def test_a_transaction_that_is_not_committed_leaves_nothing(uploads):
-    with uploads.server.adbc() as connection:
-        connection.adbc_connection.set_autocommit(False)
+    with uploads.server.adbc(autocommit=False) as connection:
         with connection.cursor() as cursor:
             cursor.adbc_ingest("broken", pa.Table.from_batches([BATCH]), mode="create")
             cursor.execute("SELECT count(*) FROM broken")

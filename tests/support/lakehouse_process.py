@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import adbc_driver_flightsql.dbapi as adbc
 import pyarrow.flight as fl
@@ -90,9 +89,9 @@ class LakehouseProcess:
         """Connect a stock Flight client."""
         return fl.connect(self.flight)
 
-    def adbc(self, **settings: Any) -> adbc.Connection:
+    def adbc(self, *, autocommit: bool = True) -> adbc.Connection:
         """Connect a stock ADBC driver."""
-        return adbc.connect(self.flight, autocommit=True, **settings)
+        return adbc.connect(self.flight, autocommit=autocommit)
 
     def _end(self, number: signal.Signals) -> int:
         process, self._process = self._process, None
