@@ -121,7 +121,7 @@ class FlightServer(fl.FlightServerBase):  # type: ignore[misc]
 
     @rpc
     def do_get(self, context: fl.ServerCallContext, ticket: fl.Ticket) -> fl.FlightDataStream:
-        """Stream the rows of a ticket; or of a command, for clients that skip GetFlightInfo."""
+        """Stream the rows of a ticket; or of a command that reads, for clients that skip GetFlightInfo."""
         if is_sealed(ticket.ticket):
             return self._stream(context, ticket.ticket)
         command = decode_command(ticket.ticket)
@@ -130,7 +130,9 @@ class FlightServer(fl.FlightServerBase):  # type: ignore[misc]
         if isinstance(command, MetadataCommand):
             snapshots = LakeSnapshots(self._services.lakes)
             return fl.RecordBatchStream(self._metadata.rows(command, snapshots))
-        return self._stream(context, self._services.signer.seal_ticket(self._run(context, command).ticket))
+        # A ticket may be read again: a statement with an effect would then run again.
+        planned = self._run(context, command, read_only=True)
+        return self._stream(context, self._services.signer.seal_ticket(planned.ticket))
 
     @rpc
     def do_put(
@@ -175,16 +177,16 @@ class FlightServer(fl.FlightServerBase):  # type: ignore[misc]
                 planned = self._services.statements.query(sql, caller)
             yield self._info(planned, descriptor, entry.row_count)
 
-    def _run(self, context: fl.ServerCallContext, command: object) -> PlannedQuery:
+    def _run(self, context: fl.ServerCallContext, command: object, *, read_only: bool = False) -> PlannedQuery:
         statements = self._services.statements
         match command:
             case StatementQuery():
                 with self._services.caller(context, command.transaction_id) as caller:
-                    return statements.query(command.query, caller)
+                    return statements.query(command.query, caller, read_only=read_only)
             case PreparedStatementQuery():
                 handle, parameters = statements.open(command.prepared_statement_handle)
                 with self._services.caller(context, handle.transaction_id) as caller:
-                    return statements.query(handle.sql, caller, parameters)
+                    return statements.query(handle.sql, caller, parameters, read_only=read_only)
             case PlainQuery():
                 with self._services.plain_caller(context) as caller:
                     return statements.query(
@@ -193,7 +195,7 @@ class FlightServer(fl.FlightServerBase):  # type: ignore[misc]
                         _parameters(command),
                         text=command.format,
                         versions=command.snapshot,
-                        read_only=command.read_only,
+                        read_only=read_only or command.read_only,
                     )
         raise unsupported(f"{type(command).__name__} as a query")
 

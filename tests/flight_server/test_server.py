@@ -54,6 +54,13 @@ def test_a_statement_with_an_effect_runs_at_get_flight_info_and_answers_its_coun
     assert query(client, "SELECT count(*) AS n FROM t")["n"].to_pylist() == [7]
 
 
+def test_sql_can_be_a_ticket_but_only_if_it_reads(client):
+    assert client.do_get(fl.Ticket(b"SELECT 5 AS n")).read_all().to_pydict() == {"n": [5]}
+
+    with pytest.raises(fl.FlightUnauthorizedError, match="read_only"):
+        client.do_get(fl.Ticket(b"CREATE TABLE t AS SELECT 1 AS n"))
+
+
 def test_get_schema_does_not_run_the_statement(client):
     client.get_schema(fl.FlightDescriptor.for_command(b"CREATE TABLE t AS SELECT 1 AS n"))
 
