@@ -27,7 +27,7 @@ from .lru import LruCache
 from .parameters import Values, bind, examples
 from .parser import Parser
 from .pool import InstancePool, MemoryShares, Slots
-from .pruning import occurrences, scans, surviving_objects
+from .pruning import attributed, scans, surviving_objects
 from .stream import DuckDBStream, StreamLimits
 from .watch import Watch
 
@@ -248,20 +248,16 @@ class DuckDBEngine:
 
     def _prune(self, instance: Instance, request: _Request, values: Values | None) -> None:
         """Leave out the data objects that the query cannot need."""
-        large = [
-            dataset
-            for dataset in request.datasets
-            if dataset.manifest.objects.num_rows >= self._settings.prune_min_objects
-        ]
+        fewest = self._settings.prune_min_objects
+        large = {found.sql_name for found in request.datasets if found.manifest.objects.num_rows >= fewest}
         if not large or not request.query.filters or request.analysis.head:
             return
         sql = f"EXPLAIN (FORMAT JSON)\n{request.analysis.body}"
         relation = instance.connection.sql(sql, params=values) if values else instance.connection.sql(sql)
         ((_, explained),) = relation.fetchall()
-        found = scans(explained)
-        for dataset in large:
-            mentions = occurrences(dataset, request.query, request.resolved)
-            instance.objects(dataset).select(surviving_objects(dataset, mentions, found, self._parser))
+        for dataset, scan in attributed(scans(explained), request.query, request.resolved):
+            if dataset.sql_name in large:
+                instance.objects(dataset).select(surviving_objects(dataset, scan, self._parser))
 
     def _listed(self, request: _Request) -> Sequence[BoundDataset] | None:
         if not request.query.lists:

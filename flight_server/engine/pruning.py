@@ -41,52 +41,62 @@ class Scan:
     columns: frozenset[str]
     filters: tuple[str, ...]
 
+    def may_read(self, dataset: BoundDataset) -> bool:
+        """Whether a dataset has all columns that the scan delivers, or the columns that their fields are in."""
+        names = {name.lower() for name in dataset.manifest.schema.names}
+        return all(column in names or any(column.startswith(f"{name}.") for name in names) for column in self.columns)
 
-def scans(explained: str) -> list[Scan]:
-    """Return the Parquet scans of a plan in EXPLAIN's JSON format."""
+
+def scans(explained: str) -> list[Scan] | None:
+    """Return the Parquet scans of a plan in EXPLAIN's JSON format; None if rows come from anywhere else, too.
+
+    DuckDB answers some parts of a query from what it knows of all objects (their number of rows, say): such a plan has
+    leaves of another kind, and dropping objects would falsify it.
+    """
     found, waiting = [], list(json.loads(explained))
     while waiting:
         node = waiting.pop()
-        waiting += node.get("children", ())
+        children = node.get("children", ())
+        waiting += children
         if node.get("name") == "READ_PARQUET":
             details = node.get("extra_info", {})
             columns = frozenset(name.lower() for name in _as_list(details.get("Projections")) if name)
             found.append(Scan(columns, tuple(_as_list(details.get("Filters")))))
+        elif not children:
+            return None
     return found
 
 
-def occurrences(dataset: BoundDataset, query: Query, resolved: dict[tuple[str, ...], BoundDataset]) -> int:
-    """Return how often a query names a dataset, or 0 if it cannot be told how often it will be scanned."""
-    count = sum(query.tables[parts] for parts, found in resolved.items() if found.sql_name == dataset.sql_name)
-    return 0 if count > 1 and query.ctes else count
+def attributed(
+    found: Sequence[Scan] | None, query: Query, resolved: dict[tuple[str, ...], BoundDataset]
+) -> list[tuple[BoundDataset, Scan]]:
+    """Return each scan with its dataset, or nothing unless all of it is certain.
 
-
-def surviving_objects(dataset: BoundDataset, mentions: int, found: Sequence[Scan], parser: Parser) -> list[int] | None:
-    """Return the positions of the objects that a query may need of a dataset, or None for all.
-
-    A scan does not say what it scans. Every scan that could be one of this dataset, by its columns, counts; an object is
-    kept if one of them may need it.
-
-    Args:
-        dataset: the dataset.
-        mentions: how often the query names it; if there are fewer scans, DuckDB answered some from what it knows of
-            the objects (their number of rows, say), and dropping objects would falsify that.
-        found: all scans of the query's plan.
-        parser: parses the filters.
+    A scan does not say what it scans. It is certain if the query names each dataset once and scans it once, no part of
+    it can be used twice (as a CTE can), and only one dataset has the columns of each scan.
     """
+    named = [found for parts, found in resolved.items() for _ in range(query.tables[parts])]
+    datasets = {dataset.sql_name: dataset for dataset in named}
+    if found is None or query.ctes or not len(named) == len(datasets) == len(found):
+        return []
+    pairs = []
+    for scan in found:
+        candidates = [dataset for dataset in named if scan.may_read(dataset)]
+        if len(candidates) != 1:
+            return []
+        pairs.append((candidates[0], scan))
+    return pairs if len({dataset.sql_name for dataset, _ in pairs}) == len(pairs) else []
+
+
+def surviving_objects(dataset: BoundDataset, scan: Scan, parser: Parser) -> list[int] | None:
+    """Return the positions of the objects that a scan of a dataset may need, or None for all."""
     schema = dataset.manifest.schema
-    names = {name.lower() for name in schema.names}
-    candidates = [scan for scan in found if scan.columns <= names]
-    if mentions == 0 or len(candidates) != mentions:
+    predicates = list(_predicates(scan, schema, parser))
+    if not predicates:
         return None
     objects = dataset.manifest.objects
     numbered = objects.append_column(_POSITION, pa.array(range(objects.num_rows), pa.int64()))
-    kept: set[int] = set()
-    for scan in candidates:
-        predicates = list(_predicates(scan, schema, parser))
-        if not predicates:
-            return None
-        kept.update(prune(numbered, schema, predicates).column(_POSITION).to_pylist())
+    kept = prune(numbered, schema, predicates).column(_POSITION).to_pylist()
     return None if len(kept) == objects.num_rows else sorted(kept) or [0]
 
 

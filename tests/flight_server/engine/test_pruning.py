@@ -45,6 +45,9 @@ def big() -> SmallLake:
     """A dataset of eight objects."""
     small = SmallLake("lake")
     small.put("big", *(slice_of(number, random.Random(number)) for number in range(OBJECTS)))
+    for name, start in (("left", 0), ("right", 100)):
+        rows = [range(start + number * 10, start + number * 10 + 10) for number in range(OBJECTS)]
+        small.put(name, *(pa.table({"i": part, "st": [{"q": i, "z": 1} for i in part]}) for part in rows))
     small.put("other", *(pa.table({"i": [number], "x": [number]}) for number in range(OBJECTS)))
     return small
 
@@ -72,7 +75,7 @@ READS = {
     "SELECT * FROM big WHERE d > 90.00": 1,
     "SELECT * FROM big WHERE same = 3 AND i < 0": 1,
     "SELECT count(*) FROM big WHERE i = 120": 1,
-    "SELECT * FROM big WHERE i = 120 UNION ALL SELECT * FROM big WHERE i = 170": 2,
+    "SELECT * FROM big WHERE i = 120 UNION ALL SELECT * FROM big WHERE i = 170": 8,
     "SELECT * FROM big, other WHERE big.i = 3 AND other.x = 3": 2,
     "SELECT * FROM big WHERE i = -1": 1,
 }
@@ -86,6 +89,25 @@ def test_only_the_objects_that_may_hold_a_row_are_read(pruned, sql):
         first = len({key.split("/")[1] for key in pruned.lakes[0].reader.keys})
         list(stream)
     assert len(pruned.lakes[0].reader.keys) <= READS[sql] + first
+
+
+ELSEWHERE = [
+    "SELECT count(*) FROM left WHERE st.q = 50 OR i IN (SELECT i FROM right WHERE i > 10000)",
+    "SELECT sum(left.st.q), count(right.i) FROM left, right WHERE right.i = 103",
+    "SELECT (SELECT sum(st.q) FROM left), (SELECT count(i) FROM right WHERE i > 160)",
+    "WITH w AS (FROM left) SELECT (SELECT count(*) FROM w WHERE i >= 60), (SELECT sum(st.q) FROM w)",
+    "WITH w AS (FROM left) SELECT (SELECT count(*) FROM w), (SELECT sum(st.q) FROM w WHERE i >= 60)",
+    "SELECT * FROM (SELECT i, count(*) OVER () FROM left) WHERE i >= 70 ORDER BY ALL",
+    "SELECT * FROM (SELECT i, sum(st.q) OVER () FROM left) WHERE i >= 70 ORDER BY ALL",
+    "SELECT max(i), (SELECT count(*) FROM right) FROM left WHERE i < 10",
+    "SELECT count(*) FROM left, right WHERE left.i = right.i - 100 AND right.i > 160",
+    "SELECT i FROM left WHERE i > 60 AND EXISTS (FROM right WHERE right.st.q = left.st.q + 100) ORDER BY ALL",
+]
+
+
+@pytest.mark.parametrize("sql", [sql.replace("left", '"left"').replace("right", '"right"') for sql in ELSEWHERE])
+def test_a_filter_never_prunes_a_dataset_that_it_does_not_belong_to(pruned, unpruned, sql):
+    assert pruned.rows(sql) == unpruned.rows(sql)
 
 
 CONDITIONS = [
