@@ -73,7 +73,7 @@ def load_settings(
         Source(_environment_values(environment), "environment", is_environment=True),
         *_file_sources(config, environment),
     ]
-    problems = [problem for source in sources for problem in _unknown_keys(source)]
+    problems = [problem for source in sources for find in (_unknown_keys, _no_folders) for problem in find(source)]
     if problems:
         raise CommandError("\n".join(problems), ExitCode.USAGE)
     try:
@@ -127,6 +127,16 @@ def _unknown_keys(source: Source) -> Iterator[str]:
     for path, known in _walk(Settings, source.values, ()):
         nearest = source.spell(_nearest(path, known))
         yield f"{source.label}: {source.spell(path)} is not a setting; the nearest one is {nearest}."
+
+
+def _no_folders(source: Source) -> Iterator[str]:
+    """Find the addresses that stand where a folder should; they would become folders of that name."""
+    lakes = source.values.get("lakes")
+    for name, lake in lakes.items() if isinstance(lakes, dict) else ():
+        path = lake.get("path") if isinstance(lake, dict) else None
+        if isinstance(path, str) and "://" in path:
+            where = source.spell(("lakes", name, "path"))
+            yield f"{source.label}: {where}: {path} is not a folder; a lake on S3 has a bucket and a prefix instead."
 
 
 def _nearest(path: KeyPath, known: list[str]) -> KeyPath:
@@ -199,6 +209,8 @@ def _plain(value: object) -> str:
 def lake_flag(value: str) -> Values:
     """Return the settings of the only lake, from ``--lake PATH`` or ``--lake s3://BUCKET/PREFIX``."""
     if not value.startswith("s3://"):
+        if "://" in value:
+            raise CommandError(f"--lake {value}: is neither a folder nor s3://BUCKET/PREFIX.", ExitCode.USAGE)
         return {"lakes": {DEFAULT_LAKE: {"path": value}}}
     bucket, _, prefix = value.removeprefix("s3://").partition("/")
     return {"lakes": {DEFAULT_LAKE: {"bucket": bucket, "prefix": prefix.strip("/")}}}

@@ -61,6 +61,13 @@ def test_the_store_of_a_local_lake_is_checked(run: Run):
     assert output == "lake: conditional writes are honoured, so any number of servers may write.\n"
 
 
+def test_a_lake_of_another_scheme_is_refused_and_makes_no_folder(run: Run, tmp_path: Path):
+    code, _, errors = run("check-store", "--lake", "gs://bucket/lake")
+    assert code == ExitCode.USAGE
+    assert errors == "lakehouse: --lake gs://bucket/lake: is neither a folder nor s3://BUCKET/PREFIX.\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_store_of_a_lake_on_s3_is_checked(run: Run, s3_place: S3Place, monkeypatch: pytest.MonkeyPatch):
     for name, value in s3_place.environ.items():
         monkeypatch.setenv(name, value)

@@ -67,6 +67,23 @@ def test_the_lake_flag_replaces_all_other_lakes():
     assert load_settings(lake_flag("/some/where"), environment={}).lakes["lake"].path == Path("/some/where")
 
 
+@pytest.mark.parametrize("place", ["gs://bucket/lake", "S3://bucket", "file:///srv/lake"])
+def test_a_lake_of_another_scheme_is_no_folder(place: str):
+    with pytest.raises(CommandError) as caught:
+        lake_flag(place)
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert str(caught.value) == f"--lake {place}: is neither a folder nor s3://BUCKET/PREFIX."
+
+
+def test_an_address_as_the_path_of_a_lake_is_refused():
+    what = "a lake on S3 has a bucket and a prefix instead."
+    path = file("[lakes.sales]\npath = 's3://company/sales'\n")
+    assert refusal() == f"{path}: [lakes.sales] path: s3://company/sales is not a folder; {what}"
+    path.unlink()
+    variable = "LAKEHOUSE_LAKES__SALES__PATH"
+    assert refusal(environment={variable: "gs://x/y"}) == f"environment: {variable}: gs://x/y is not a folder; {what}"
+
+
 def test_a_lake_can_come_from_variables():
     settings = load_settings(environment={"LAKEHOUSE_LAKES__SALES__PATH": "/srv/sales"})
     assert settings.lakes["sales"].path == Path("/srv/sales")
