@@ -6,7 +6,7 @@ upload is refused.
 
 import codecs
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import BinaryIO
 
 _CHUNK_BYTES = 1 << 20
@@ -27,12 +27,14 @@ class CsvFaults:
         self.one_column = False
         csv.field_size_limit(_MAX_FIELD_CHARACTERS)
 
-    def line_of_record(self, number: int) -> int | None:
-        """Return the line in which the record with this number (from 1, the header is one) begins."""
-        for found, (line, _) in enumerate(self._records(), start=1):
-            if found == number:
-                return line
-        return None
+    def header(self) -> list[str]:
+        """Return the fields of the first record."""
+        return next((fields for _, fields in self._records()), [])
+
+    def lines_of_records(self, numbers: Collection[int]) -> dict[int, int]:
+        """Return the lines in which the records with these numbers (from 1, the header is one) begin."""
+        wanted = zip(range(1, max(numbers, default=0) + 1), self._records(), strict=False)
+        return {number: line for number, (line, _) in wanted if number in numbers}
 
     def line_of_ragged_row(self, columns: int) -> int | None:
         """Return the line of the first record that does not have this many fields."""

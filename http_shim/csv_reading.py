@@ -7,9 +7,10 @@ of one column, where they are nulls.
 
 import io
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from http import HTTPStatus
 from typing import BinaryIO
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -19,6 +20,7 @@ from .errors import HttpProblem
 
 _LINE_ENDS = b"\r\n"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_OTHER_DELIMITERS = ";\t|"
 _READ_BYTES = 1 << 20
 _RAGGED = re.compile(r"Expected (\d+) columns, got (\d+)")
 
@@ -64,9 +66,15 @@ class CsvFile:
         yield header_and_rows.slice(1)
         yield from batches
 
-    def line_of_row(self, row: int) -> int | None:
-        """Return the line of the file in which this row (from 1, without the header) begins."""
-        return self._faults.line_of_record(row + 1)
+    @property
+    def delimiter_doubt(self) -> str | None:
+        """What to say of a header whose single name looks like several."""
+        return _delimiter_doubt(self.names)
+
+    def lines_of_rows(self, rows: Collection[int]) -> dict[int, int]:
+        """Return the lines of the file in which these rows (from 1, without the header) begin."""
+        lines = self._faults.lines_of_records({row + 1 for row in rows})
+        return {number - 1: line for number, line in lines.items()}
 
     def _read_start(self) -> tuple[list[str | None], pa.RecordBatch | None]:
         """Return the header and the rows of the first block, or None if there are none at all."""
@@ -118,10 +126,12 @@ class CsvFile:
             return _problem("csv_not_utf8", "the file is UTF-16; save it as UTF-8", line=1)
         if (match := _RAGGED.search(text)) is not None:
             line = self._faults.line_of_ragged_row(int(match[1]))
-            detail = f"a row has {match[2]} values, but the header has {match[1]} columns"
-            return _problem("csv_ragged_row", detail, line=line)
+            detail = f"a row has {_counted(match[2], 'value')}, but the header has {_counted(match[1], 'column')}"
+            doubt = _delimiter_doubt(self._faults.header())
+            return _problem("csv_ragged_row", f"{detail}; {doubt}" if doubt else detail, line=line)
         if "invalid UTF8" in text:
-            return _problem("csv_not_utf8", "the file is not UTF-8 text", line=self._faults.line_of_bad_utf8())
+            detail = "the file is not UTF-8 text; convert it, for example with: iconv -f WINDOWS-1252 -t UTF-8"
+            return _problem("csv_not_utf8", detail, line=self._faults.line_of_bad_utf8())
         if "straddling" in text:
             detail = f"a row is longer than {self._block_bytes} bytes, or a quote in it is never closed"
             return _problem("csv_line_too_long", detail, line=self._faults.line_of_long_record())
@@ -163,6 +173,17 @@ def _as_text(max_columns: int) -> pa_csv.ConvertOptions:
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
+
+
+def _delimiter_doubt(header: Sequence[str]) -> str | None:
+    held = [one for one in _OTHER_DELIMITERS if len(header) == 1 and one in header[0]]
+    if not held:
+        return None
+    return f"the header has one column and holds {held[0]!r}: is that the delimiter? Say so with ?delimiter={quote(held[0])}."
+
+
+def _counted(count: str, noun: str) -> str:
+    return f"{count} {noun}" if count == "1" else f"{count} {noun}s"
 
 
 def _problem(code: str, detail: str, line: int | None = None) -> HttpProblem:

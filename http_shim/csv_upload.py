@@ -6,6 +6,8 @@ committed), the rest of the file is checked in the same pass, and the upload sta
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 from http import HTTPStatus
 
 import pyarrow as pa
@@ -14,7 +16,7 @@ from clients import IngestResult
 
 from .csv_inference import InferredColumn, infer_columns, shown
 from .csv_reading import CsvFile
-from .csv_types import MisfitError, convert_declared, convert_inferred
+from .csv_types import TEXT, MisfitError, convert_declared, convert_inferred
 from .errors import HttpProblem
 
 _LOG = logging.getLogger(__name__)
@@ -33,7 +35,9 @@ class ContradictionError(Exception):
 
 def upload_inferred(csv_file: CsvFile, sample_rows: int, ingest: Ingest) -> tuple[IngestResult, list[InferredColumn]]:
     """Upload the file with inferred types; return the answer and the columns."""
-    columns = infer_columns(csv_file.names, csv_file.first_rows, sample_rows)
+    rows = csv_file.first_rows
+    lines = cache(lambda: csv_file.lines_of_rows(range(1, (rows.num_rows if rows else 0) + 1)))
+    columns = infer_columns(csv_file.names, rows, sample_rows, lambda row: lines()[row])
     while True:
         try:
             result = ingest(_inferred_reader(csv_file, columns, sample_rows))
@@ -59,6 +63,7 @@ def _inferred_reader(csv_file: CsvFile, columns: list[InferredColumn], sample_ro
 
     def batches() -> Iterator[pa.RecordBatch]:
         found = list(columns)
+        misfits: dict[int, tuple[int, str]] = {}
         rows_before = 0
         for texts in csv_file.rows():
             arrays = []
@@ -66,13 +71,16 @@ def _inferred_reader(csv_file: CsvFile, columns: list[InferredColumn], sample_ro
                 try:
                     arrays.append(convert_inferred(values, found[position].type))
                 except MisfitError as misfit:
-                    row = rows_before + misfit.index + 1
-                    found[position] = found[position].contradicted(row, misfit.value, sample_rows)
-                    _LOG.info("CSV column %r becomes text: %s", found[position].name, found[position].why)
-            if found == columns:
+                    misfits[position] = rows_before + misfit.index + 1, misfit.value
+                    found[position] = replace(found[position], type=TEXT)
+            if not misfits:
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
             rows_before += texts.num_rows
-        if found != columns:
+        if misfits:
+            lines = csv_file.lines_of_rows({row for row, _ in misfits.values()})
+            for position, (row, value) in misfits.items():
+                found[position] = columns[position].contradicted(lines[row], value, sample_rows)
+                _LOG.info("CSV column %r becomes text: %s", found[position].name, found[position].why)
             raise ContradictionError(found)
 
     return pa.RecordBatchReader.from_batches(schema, batches())
@@ -101,6 +109,6 @@ def _declared_reader(csv_file: CsvFile, schema: pa.Schema) -> pa.RecordBatchRead
 
 
 def _mismatch(csv_file: CsvFile, field: pa.Field, row: int, value: str) -> HttpProblem:
-    line = csv_file.line_of_row(row)
+    line = csv_file.lines_of_rows({row}).get(row)
     detail = f"line {line}: {shown(value)} in column {field.name!r} is no {field.type}"
     return HttpProblem(HTTPStatus.BAD_REQUEST, "csv_value_mismatch", detail, line=line, column=field.name)

@@ -84,6 +84,8 @@ def _uploaded_csv(
         {"name": column.name, "type": column.type.name} | ({"why": column.why} if column.why else {})
         for column in columns
     ]
+    if csv_file.delimiter_doubt is not None:
+        notes[0]["why"] = csv_file.delimiter_doubt
     for note in notes:
         if "why" in note:
             _LOG.info("CSV column %r is text: %s", note["name"], note["why"])

@@ -40,6 +40,13 @@ def infer(text: str | bytes, **options):
     return received.table, {column.name: (column.type.name, column.why) for column in columns}
 
 
+def contradiction(column: str, line: int, value: str) -> str:
+    return (
+        f"its first {SAMPLE_ROWS} rows are bigint, but line {line} is {value!r}. Use TRY_CAST({column} AS BIGINT), "
+        "or correct the file and ingest it again with mode=overwrite."
+    )
+
+
 def refused(text: str | bytes, **options) -> HttpProblem:
     with pytest.raises(HttpProblem) as caught:
         infer(text, **options)
@@ -73,12 +80,12 @@ def test_types_are_inferred_from_the_sample(values, name, arrow_type):
     ("values", "why"),
     [
         (["", ""], "it has no value in the first 2 rows"),
-        (["1", "x"], "row 1 is bigint, but row 2 is 'x'"),
-        (["x", "7"], "row 2 is bigint, but row 1 is 'x'"),
-        (["2024-01-01", "2024-01-01 10:00"], "row 1 is date, but row 2 is '2024-01-01 10:00'"),
-        (["true", "1"], "row 1 is boolean, but row 2 is '1'"),
-        (["01234", "99999"], "row 2 is bigint, but row 1 is '01234'"),
-        (["01234", "00007"], "row 1 is '01234': the zeros before a number, or its length, would be lost"),
+        (["1", "x"], "line 2 is bigint, but line 3 is 'x'"),
+        (["x", "7"], "line 3 is bigint, but line 2 is 'x'"),
+        (["2024-01-01", "2024-01-01 10:00"], "line 2 is date, but line 3 is '2024-01-01 10:00'"),
+        (["true", "1"], "line 2 is boolean, but line 3 is '1'"),
+        (["01234", "99999"], "line 3 is bigint, but line 2 is '01234'"),
+        (["01234", "00007"], "line 2 is '01234': the zeros before a number, or its length, would be lost"),
         (["9223372036854775808000", "01"], None),
     ],
 )
@@ -100,8 +107,8 @@ def test_text_that_says_more_than_a_number_stays_text(value):
 def test_a_value_after_the_sample_that_contradicts_it_makes_the_column_text(later):
     rows = ["1,1"] * SAMPLE_ROWS + [f"{later},2"] + ["3,x"]
     table, columns = infer("a,b\n" + "\n".join(rows) + "\n")
-    assert columns["a"] == ("text", f"its first 3 rows are bigint, but row 4 is {later.strip(chr(34))!r}")
-    assert columns["b"] == ("text", "its first 3 rows are bigint, but row 5 is 'x'")
+    assert columns["a"] == ("text", contradiction("a", 5, later.strip('"')))
+    assert columns["b"] == ("text", contradiction("b", 6, "x"))
     assert table["a"].to_pylist() == ["1", "1", "1", later.strip('"'), "3"]
 
 
@@ -117,10 +124,15 @@ def test_a_contradiction_far_behind_the_first_block_restarts_the_upload_and_lose
     assert [column.type.name for column in columns] == ["bigint", "text", "text"]
     assert [column.why for column in columns] == [
         None,
-        "its first 3 rows are bigint, but row 20001 is 'x'",
-        "its first 3 rows are bigint, but row 29001 is 'y'",
+        contradiction("b", 20_002, "x"),
+        contradiction("c", 29_002, "y"),
     ]
     assert received.table["b"][20_000].as_py() == "x"
+
+
+def test_the_line_of_a_contradiction_counts_empty_lines_and_quoted_line_ends():
+    _, columns = infer('"my a",b\n1,"x\ny"\n\n1,x\n1,x\n7x,x\n')
+    assert columns["my a"] == ("text", contradiction('"my a"', 7, "7x"))
 
 
 def test_a_header_alone_makes_a_dataset_of_texts_without_rows():
@@ -176,9 +188,20 @@ def test_a_ragged_row_is_refused_with_its_line(text, line):
     assert problem.extra == {"line": line}
 
 
+@pytest.mark.parametrize(("delimiter", "code"), [(";", "%3B"), ("\t", "%09"), ("|", "%7C")])
+def test_a_header_with_another_delimiter_is_doubted(delimiter, code):
+    doubt = f"the header has one column and holds {delimiter!r}: is that the delimiter? Say so with ?delimiter={code}."
+    problem = refused(f"a{delimiter}b\n1{delimiter}2,5\n")
+    assert problem.detail == f"line 2: a row has 2 values, but the header has 1 column; {doubt}"
+    assert csv_file(f"a{delimiter}b\n1{delimiter}2\n").delimiter_doubt == doubt
+    assert csv_file("a;x,b\n1,2\n").delimiter_doubt is None
+    assert refused("a,b\n1\n").detail == "line 2: a row has 1 value, but the header has 2 columns"
+
+
 def test_bytes_that_are_not_utf8_are_refused_with_their_line():
     problem = refused(b"a,b\n1,x\n2,\xff\n")
     assert (problem.code, problem.extra) == ("csv_not_utf8", {"line": 3})
+    assert problem.detail.endswith("convert it, for example with: iconv -f WINDOWS-1252 -t UTF-8")
     assert refused(b"a,\xff\n1,x\n").code == "csv_not_utf8"
     assert refused("a,b\n1,x\n".encode("utf-16")).code == "csv_not_utf8"
 
