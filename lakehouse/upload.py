@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
@@ -14,6 +15,9 @@ from urllib.parse import urlencode, urlsplit
 from .exits import CommandError, ExitCode
 
 BLOCK_BYTES = 1 << 18
+CONNECT_SECONDS = 5.0
+"""How long opening the connection may take, TLS included."""
+
 ANSWER_SECONDS = 600.0
 """How long the server may take to commit after the last byte."""
 
@@ -51,7 +55,7 @@ def upload_file(
     Raises:
         CommandError: the file cannot be read, the server cannot be reached or it refused; the message says what it said.
     """
-    with _open(path) as file, closing(_connection(url)) as connection:
+    with _open(path) as file, closing(_connect(url)) as connection:
         form = _Form(path.name, file, progress)
         headers = {"Content-Type": form.content_type, "Content-Length": str(form.length), "Accept": "application/json"}
         if idempotency_key:
@@ -61,7 +65,11 @@ def upload_file(
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.request("POST", f"/v1/ingest?{urlencode(query)}", body=form.blocks(), headers=headers)
             answer = connection.getresponse()
-            return _answer(answer.status, answer.read())
+            return _answer(url, answer.status, answer.read())
+        except http.client.RemoteDisconnected as error:
+            raise _unreachable(url, error) from error
+        except (http.client.BadStatusLine, http.client.LineTooLong) as error:  # their texts are what the peer sent
+            raise _not_http(url) from error
         except (OSError, http.client.HTTPException) as error:
             raise _unreachable(url, error) from error
 
@@ -99,21 +107,39 @@ class _Form:
         yield self._tail
 
 
-def _connection(url: str) -> http.client.HTTPConnection:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or parts.hostname is None:
+def _connect(url: str) -> http.client.HTTPConnection:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if host is None or parts.scheme not in {"http", "https"}:
         raise CommandError(f"{url}: is not the address of a server, such as http://127.0.0.1:3100.", ExitCode.USAGE)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname, parts.port, timeout=ANSWER_SECONDS)
+    connection = kind(host, port, timeout=CONNECT_SECONDS)
+    try:
+        connection.connect()
+    except ssl.SSLCertVerificationError as error:
+        raise CommandError(f"The certificate of {url} is not trusted: {error.verify_message}.") from error
+    except OSError as error:
+        if isinstance(error, ssl.SSLError) or "handshake" in str(error):
+            raise CommandError(f"What answers at {url} does not speak TLS; try http://.", ExitCode.USAGE) from error
+        raise _unreachable(url, error) from error
+    connection.sock.settimeout(ANSWER_SECONDS)
+    return connection
 
 
-def _answer(status: int, body: bytes) -> dict[str, Any]:
+def _answer(url: str, status: int, body: bytes) -> dict[str, Any]:
     try:
         content = json.loads(body)
     except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        if status < http.client.BAD_REQUEST:
+            raise CommandError(f"What answers at {url} is not a lakehouse server.", ExitCode.USAGE)
         content = {}
     if status < http.client.BAD_REQUEST:
-        return dict(content)
+        return content
     code = content.get("code", f"http_{status}")
     detail = content.get("detail") or content.get("title") or http.client.responses.get(status, "")
     exits = dict.fromkeys(UNKNOWN_CODES, ExitCode.OUTCOME_UNKNOWN)
@@ -123,5 +149,13 @@ def _answer(status: int, body: bytes) -> dict[str, Any]:
 
 
 def _unreachable(url: str, error: Exception) -> CommandError:
+    if isinstance(error, ConnectionRefusedError):
+        advice = 'start one with "lakehouse serve", or name another with --url'
+        return CommandError(f"No server answers at {url}: {advice}.", ExitCode.UNREACHABLE)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return CommandError(f"No server answers at {url}: {reason}.", ExitCode.UNREACHABLE)
+
+
+def _not_http(url: str) -> CommandError:
+    advice = 'give --url the address that "lakehouse serve" prints as HTTP'
+    return CommandError(f"What answers at {url} does not speak HTTP; {advice}.", ExitCode.USAGE)
