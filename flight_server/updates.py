@@ -167,7 +167,9 @@ class Updates:
             stored = StoredRows(OBJECTS.empty_table(), 0, 0)
         else:
             stored = self._store_query(context, statement.source_sql, target, snapshots, destination)
-        self._stage(context, target.lake, None, lambda t: stage_rows(t, request, destination, stored, None))
+        # What replaces a dataset may have read it: rows that were added meanwhile must not be lost.
+        pinned = snapshot if statement.or_replace else None
+        self._stage(context, target.lake, pinned, lambda t: stage_rows(t, request, destination, stored, None))
         return stored.rows
 
     def _store_query(

@@ -56,6 +56,7 @@ def _limited(
         decoded_bytes = 0
         with _malformed(file_format):
             for batch in batches:
+                batch.validate(full=True)  # before anything else looks at it: a malformed batch can end the process
                 decoded_bytes += batch.nbytes
                 if decoded_bytes > settings.max_decoded_bytes:
                     raise HttpProblem(

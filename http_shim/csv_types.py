@@ -6,12 +6,15 @@ values whose text says nothing more than the value does; a *declared* type (that
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 _BOOLEAN_CHARACTERS = len("true")
 _TIMESTAMP_CHARACTERS = len("2000-01-01 00:00")
+_EXACT_CHARACTERS = 15
+"""Decimal digits that a double always keeps."""
 _NOT_A_NUMBERS_OWN_TEXT = r"^\+|^-?0[0-9]|^-0$"
 
 
@@ -61,9 +64,31 @@ def _not_a_numbers_own_text(texts: pa.StringArray) -> pa.BooleanArray:
         ),
         pc.starts_with(texts, "+"),
     )
-    if not pc.any(suspects).as_py():  # nearly always: the pattern is ten times slower
-        return suspects
-    return pc.match_substring_regex(texts, _NOT_A_NUMBERS_OWN_TEXT)
+    if pc.any(suspects).as_py():  # hardly ever: the pattern is ten times slower
+        suspects = pc.match_substring_regex(texts, _NOT_A_NUMBERS_OWN_TEXT)
+    return pc.or_(suspects, _says_more_than_a_double(texts))
+
+
+def _says_more_than_a_double(texts: pa.StringArray) -> pa.BooleanArray:
+    """Mark the texts of numbers that a double does not keep: too many digits, or too large an exponent."""
+    can_differ = pc.or_(
+        pc.greater(pc.binary_length(texts), _EXACT_CHARACTERS), pc.match_substring(texts, "e", ignore_case=True)
+    )
+    positions = pc.indices_nonzero(pc.fill_null(can_differ, False))
+    suspects = texts.take(positions)
+    try:
+        kept = suspects.cast(pa.float64()).cast(pa.string())
+    except pa.ArrowInvalid:
+        return _none_of(texts)  # not all of them are numbers, which is another matter
+    other_text = pc.indices_nonzero(pc.not_equal(suspects, kept)).to_pylist()
+    lost = [at for at in other_text if Decimal(suspects[at].as_py()) != Decimal(kept[at].as_py())]
+    if not lost:
+        return _none_of(texts)
+    return pc.is_in(pa.array(range(len(texts)), positions.type), positions.take(pa.array(lost)))
+
+
+def _none_of(texts: pa.StringArray) -> pa.BooleanArray:
+    return pc.is_in(texts, pa.array([], pa.string()))
 
 
 TEXT = InferredType("text", pa.string())

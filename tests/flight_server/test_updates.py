@@ -1,5 +1,8 @@
 """Statements that change data and transactions, through the stock ADBC driver."""
 
+import contextlib
+import threading
+
 import adbc_driver_flightsql.dbapi as adbc
 import adbc_driver_manager as manager
 import pyarrow as pa
@@ -44,6 +47,24 @@ def test_ddl_and_dml_take_effect_without_a_fetch_and_count_their_rows(connection
     assert rows(connection, "SELECT count(*) FROM t") == [(0,)]
     assert change(connection, "DROP TABLE t") == 0
     assert change(connection, "DROP TABLE IF EXISTS t") == 0
+
+
+def test_replacing_a_table_by_its_own_rows_loses_none_that_are_added_meanwhile(server, connection):
+    change(connection, "CREATE TABLE t AS SELECT 0 AS n")
+
+    def append():
+        with adbc.connect(server.address, autocommit=True) as other:
+            for n in range(1, 41):
+                change(other, f"INSERT INTO t VALUES ({n})")
+
+    appender = threading.Thread(target=append)
+    appender.start()
+    while appender.is_alive():
+        with contextlib.suppress(manager.Error):  # a conflict, after several attempts
+            change(connection, "CREATE OR REPLACE TABLE t AS FROM t")
+    appender.join()
+
+    assert rows(connection, "SELECT count(*), sum(n)::BIGINT FROM t") == [(41, 820)]
 
 
 def test_a_null_in_a_not_null_column_is_refused_and_changes_nothing(connection):

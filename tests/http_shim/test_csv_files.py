@@ -55,6 +55,30 @@ def refused(text: str | bytes, **options) -> HttpProblem:
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        ["9223372036854775807", "9223372036854775808"],
+        ["12345678901234567", "1.5"],
+        ["1234567890123456.78"],
+        ["1e400"],
+        ["1e-400"],
+        ["0.1000000000000000055511151231257827"],
+    ],
+)
+def test_numbers_that_a_double_does_not_keep_are_text(values):
+    table, columns = infer("x\n" + "\n".join(values) + "\n")
+
+    assert table["x"].to_pylist() == values
+    assert columns["x"][0] == "text"
+
+
+def test_the_shortest_text_of_a_double_is_a_double():
+    table, _ = infer("x\n0.30000000000000004\n1e-05\n")
+
+    assert table["x"].to_pylist() == [0.30000000000000004, 1e-05]
+
+
+@pytest.mark.parametrize(
     ("values", "name", "arrow_type"),
     [
         (["1", "-2", "0"], "bigint", pa.int64()),
