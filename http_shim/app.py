@@ -14,6 +14,7 @@ from .dataset_routes import dataset_routes
 from .errors import install_error_handlers
 from .health_routes import health_routes
 from .ingest_routes import ingest_routes
+from .route_list import route_list
 from .settings import HttpSettings
 from .sql_routes import sql_routes
 
@@ -34,6 +35,7 @@ def create_app(settings: HttpSettings, client: Client) -> Flask:
         ingest_routes(settings, client),
         dataset_routes(client),
         health_routes(client),
+        route_list(),
     ):
         app.register_blueprint(routes)
     return app
@@ -51,9 +53,9 @@ def _install_request_ids(app: Flask) -> None:
         response.headers["X-Request-Id"] = g.request_id
         response.headers["X-Content-Type-Options"] = "nosniff"
         milliseconds = (time.perf_counter() - g.begun) * 1000
-        _LOG.info(
-            "%s %s %d %.1f ms, id=%s", request.method, request.path, response.status_code, milliseconds, g.request_id
-        )
+        code = f", code={g.problem_code}" if "problem_code" in g else ""
+        status = response.status_code
+        _LOG.info("%s %s %d %.1f ms, id=%s%s", request.method, request.path, status, milliseconds, g.request_id, code)
         return response
 
     app.before_request(begin)

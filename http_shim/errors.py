@@ -5,10 +5,12 @@ import logging
 import secrets
 from http import HTTPStatus
 
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from clients import ErrorKind, LakehouseClientError
+
+from .route_list import no_such_route
 
 _LOG = logging.getLogger(__name__)
 
@@ -94,6 +96,7 @@ def install_error_handlers(app: Flask, *, retry_after_seconds: int) -> None:
     """Let every error of the app, expected or not, leave as a problem."""
 
     def respond(problem: HttpProblem) -> Response:
+        g.problem_code = problem.code  # for the log
         body = problem_json(problem.status, problem.code, problem.detail, g.get("request_id", ""), **problem.extra)
         response = Response(body, status=int(problem.status), mimetype=PROBLEM_JSON)
         if problem.status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
@@ -107,7 +110,10 @@ def install_error_handlers(app: Flask, *, retry_after_seconds: int) -> None:
 
     def on_http_exception(error: HTTPException) -> Response:
         status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-        problem = HttpProblem(status, CODE_OF_STATUS.get(status, "http_error"), error.description or status.phrase)
+        detail = error.description or status.phrase
+        if status is HTTPStatus.NOT_FOUND:
+            detail = no_such_route(app, request.path)
+        problem = HttpProblem(status, CODE_OF_STATUS.get(status, "http_error"), detail)
         response = respond(problem)
         for name, value in error.get_headers():
             if name.lower() == "allow":

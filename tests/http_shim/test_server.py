@@ -38,7 +38,6 @@ def test_without_its_flight_server_it_lives_but_is_not_ready():
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "route_not_found"),
         ("GET", "/v1/nothing", 404, "route_not_found"),
         ("PUT", "/v1/sql", 405, "method_not_allowed"),
         ("GET", "/v1/ingest", 405, "method_not_allowed"),
@@ -49,6 +48,33 @@ def test_what_is_no_route_is_a_problem_too(http, method, path, status, code):
     answer = http(method, path)
     assert (answer.status, answer.code) == (status, code)
     assert ("Allow" in answer.headers) == (status == 405)
+
+
+def test_the_root_lists_the_routes(http):
+    routes = http("GET", "/").json["routes"]
+    assert {"POST /v1/ingest", "GET /v1/sql", "POST /v1/sql", "DELETE /v1/datasets/NAME", "GET /readyz"} <= set(routes)
+
+
+def test_a_path_that_is_no_route_is_guessed(http):
+    def said(path):
+        return http("GET", path).json["detail"]
+
+    assert said("/v1/dataset") == "There is no route /v1/dataset; docs/http.md lists them. Did you mean /v1/datasets?"
+    assert said("/metrics") == "There is no route /metrics; docs/http.md lists them."
+
+
+def test_a_refusal_is_logged_with_its_code(http, caplog):
+    caplog.set_level("INFO", logger="http_shim")
+    http("GET", "/v1/nothing", None, {"X-Request-Id": "refused-1"})
+    http("GET", "/healthz", None, {"X-Request-Id": "fine-1"})
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in lines if line.endswith("id=refused-1, code=route_not_found")]
+    assert [line for line in lines if line.endswith("id=fine-1")]
+
+
+def test_the_answers_of_the_catalog_and_problems_end_with_a_line_end(http):
+    for path in ("/", "/healthz", "/v1/datasets", "/v1/datasets/none", "/v1/nothing"):
+        assert http("GET", path).body.endswith(b"}\n")
 
 
 @pytest.mark.parametrize(
