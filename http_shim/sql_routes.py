@@ -131,7 +131,7 @@ def _parquet_file(client: Client, statement: SqlRequest, settings: HttpSettings)
         with client.query(statement.sql, statement.params, read_only=statement.read_only) as result:
             try:
                 writer = pq.ParquetWriter(file, result.schema, compression="zstd")
-            except pa.ArrowNotImplementedError as error:
+            except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
                 raise HttpProblem(HTTPStatus.BAD_REQUEST, "parquet_type_unsupported", str(error)) from None
             with writer:
                 for batch in result:

@@ -1,7 +1,5 @@
 """Instances that wait for statements, and statements that wait for instances."""
 
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ from pathlib import Path
 from catalog import ErrorKind, LakehouseError
 
 from .instance import Instance, InstanceLimits
+from .spill import SpillFolder
 
 
 class Slots:
@@ -94,9 +93,7 @@ class InstancePool:
     def __init__(self, limits: InstanceLimits, capacity: int, spill_directory: Path | None) -> None:
         self._limits = limits
         self._capacity = capacity
-        if spill_directory is not None:
-            spill_directory.mkdir(parents=True, exist_ok=True)
-        self._spill_root = Path(tempfile.mkdtemp(prefix="lakehouse-spill-", dir=spill_directory))
+        self._spill = SpillFolder(spill_directory)
         self._numbers = count()
         self._idle: list[Instance] = []
         self._closed = False
@@ -110,7 +107,7 @@ class InstancePool:
             if self._idle:
                 return self._idle.pop()
             number = next(self._numbers)
-        return Instance(self._limits, self._spill_root / str(number))
+        return Instance(self._limits, self._spill.path / str(number))
 
     def put(self, instance: Instance, *, healthy: bool) -> None:
         """Return an instance; one that is not healthy, or that the pool has no room for, is closed."""
@@ -129,7 +126,7 @@ class InstancePool:
             idle, self._idle = self._idle, []
         for instance in idle:
             instance.close()
-        shutil.rmtree(self._spill_root, ignore_errors=True)
+        self._spill.remove()
 
 
 def _busy() -> LakehouseError:
