@@ -3,7 +3,8 @@
 The latter is not imported here: its driver imports pandas and polars if they are there, which servers need not pay for.
 """
 
-from .client import DEFAULT_URI, Client, IngestMode, JsonObject, JsonScalar, TextFormat, connect
+from .address import DEFAULT_URI
+from .client import Client, IngestMode, JsonObject, JsonScalar, TextFormat, connect
 from .errors import ErrorKind, LakehouseClientError
 from .ingest import IngestResult, Progress
 from .results import QueryResult

@@ -8,11 +8,11 @@ from typing import Any, Literal, Self
 import pyarrow as pa
 import pyarrow.flight as fl
 
+from .address import DEFAULT_URI, flight_uri
 from .errors import translated
 from .ingest import IngestResult, Progress, as_reader, upload
 from .results import QueryResult, value_bytes
 
-DEFAULT_URI = "grpc://127.0.0.1:8815"
 IngestMode = Literal["create", "append", "overwrite", "create_append"]
 TextFormat = Literal["json", "ndjson"]
 JsonScalar = str | int | float | bool | None
@@ -31,13 +31,14 @@ def connect(
     """Return a client of the server at this address. Nothing is sent before the first call.
 
     Args:
-        uri: ``grpc://HOST:PORT`` or, with TLS, ``grpc+tls://HOST:PORT``.
+        uri: ``grpc://HOST:PORT`` or, with TLS, ``grpc+tls://HOST:PORT``; what ADBC takes is understood, too.
         token: bearer token that goes with every call.
         headers: more headers that go with every call.
         timeout_seconds: longest duration of any one call, reading its answer included; None waits for ever.
         tls_root_certificates: certificates to trust instead of the system's, in PEM form.
         verify_server: False accepts any certificate.
     """
+    uri = flight_uri(uri)
     tls: dict[str, Any] = {}
     if uri.startswith("grpc+tls:"):
         tls = {"tls_root_certs": tls_root_certificates, "disable_server_verification": not verify_server}
@@ -46,7 +47,7 @@ def connect(
         wire_headers["authorization"] = f"Bearer {token}"
     with translated():
         channel = fl.FlightClient(uri, **tls)
-    return Client(channel, wire_headers, timeout_seconds)
+    return Client(channel, uri, wire_headers, timeout_seconds)
 
 
 class Client:
@@ -56,8 +57,11 @@ class Client:
     ``schema.name`` or ``lake.schema.name``.
     """
 
-    def __init__(self, channel: fl.FlightClient, headers: Mapping[str, str], timeout_seconds: float | None) -> None:
+    def __init__(
+        self, channel: fl.FlightClient, uri: str, headers: Mapping[str, str], timeout_seconds: float | None
+    ) -> None:
         self._channel = channel
+        self._uri = uri
         self._options = fl.FlightCallOptions(
             timeout=timeout_seconds, headers=[(name.encode(), value.encode()) for name, value in headers.items()]
         )
@@ -104,11 +108,11 @@ class Client:
         command: JsonObject = {"dataset": name, "mode": mode}
         if idempotency_key is not None:
             command["idempotency_key"] = idempotency_key
-        return upload(self._channel, self._options, command, as_reader(data), progress)
+        return upload(self._channel, self._uri, self._options, command, as_reader(data), progress)
 
     def schema(self, name: str) -> pa.Schema:
         """Return the Arrow schema of a dataset."""
-        with translated():
+        with translated(self._uri):
             return self._channel.get_schema(fl.FlightDescriptor.for_path(*name.split(".")), self._options).schema
 
     def datasets(self, *, lake: str | None = None, schema: str | None = None) -> list[JsonObject]:
@@ -156,14 +160,14 @@ class Client:
 
     def _run(self, command: JsonObject) -> QueryResult:
         descriptor = fl.FlightDescriptor.for_command(json.dumps(command))
-        with translated():
+        with translated(self._uri):
             information = self._channel.get_flight_info(descriptor, self._options)
             (endpoint,) = information.endpoints
             return QueryResult(self._channel.do_get(endpoint.ticket, self._options))
 
     def _act(self, action: str, **arguments: Any) -> JsonObject:
         body = json.dumps({name: value for name, value in arguments.items() if value is not None}).encode()
-        with translated():
+        with translated(self._uri):
             (result,) = self._channel.do_action(fl.Action(action, body), self._options)
         answer: JsonObject = json.loads(result.body.to_pybytes())
         return answer

@@ -122,16 +122,31 @@ _SERVER_CLASS = re.compile(r"Detail: Python exception: (\w+)")
 _CODE = re.compile(r"([a-z][a-z0-9_]*): (.*)", re.DOTALL)
 
 
-def client_error(error: BaseException) -> LakehouseClientError:
-    """Return what the server said by this exception of pyarrow."""
+def client_error(error: BaseException, uri: str | None = None) -> LakehouseClientError:
+    """Return what the server said by this exception of pyarrow, or that none answers at the address."""
     text = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
     said = _SUFFIX.sub("", _PREFIX.sub("", text), count=1)
     kind = _kind(error, text)
     match = _CODE.fullmatch(said)
     if match is None:
+        if kind is ErrorKind.UNAVAILABLE and uri is not None:
+            said = _why_unreachable(said, uri)
         return LakehouseClientError(_CODE_OF_KIND.get(kind, "internal_error"), said, kind)
     code, message = match.groups()
     return LakehouseClientError(code, message, KIND_OF_CODE.get(code, kind))
+
+
+def _why_unreachable(said: str, uri: str) -> str:
+    """Put what gRPC said into a sentence: its own words are for those who debug gRPC."""
+    if "Expected SETTINGS frame" in said:
+        return f'What answers at {uri} does not speak Flight: give the address that "lakehouse serve" prints as Flight.'
+    if "Ssl handshake failed" in said:
+        return f"What answers at {uri} does not speak TLS, or its certificate is not trusted."
+    if said.startswith("errors resolving "):
+        return f"The host of {uri} is not known."
+    if said.startswith("failed to connect "):
+        return f'No server answers at {uri}: start one with "lakehouse serve".'
+    return f"The connection to {uri} broke: {said}."
 
 
 def _kind(error: BaseException, text: str) -> ErrorKind:
@@ -143,9 +158,9 @@ def _kind(error: BaseException, text: str) -> ErrorKind:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise LakehouseClientError for whatever the Flight calls inside raise."""
+def translated(uri: str | None = None) -> Iterator[None]:
+    """Raise LakehouseClientError for whatever the Flight calls inside raise; the address is where they go."""
     try:
         yield
     except (pa.ArrowException, fl.FlightError) as error:
-        raise client_error(error) from None
+        raise client_error(error, uri) from None

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import pyarrow as pa
@@ -60,7 +61,9 @@ def as_reader(data: Any) -> pa.RecordBatchReader:
         return pa.RecordBatchReader.from_batches(data.schema, [data])
     if hasattr(data, "__arrow_c_stream__"):
         return pa.RecordBatchReader.from_stream(data)
-    raise TypeError(f"{type(data).__name__} is not Arrow data: it has no __arrow_c_stream__")
+    if isinstance(data, str | PathLike):
+        raise TypeError("pass a table, or a pandas or polars frame; for a file use the command `lakehouse ingest`")
+    raise TypeError(f"{type(data).__name__} is not Arrow data: pass a table, or a pandas or polars frame")
 
 
 def slices(batch: pa.RecordBatch, limit_bytes: int = MESSAGE_BYTES) -> Iterator[pa.RecordBatch]:
@@ -75,6 +78,7 @@ def slices(batch: pa.RecordBatch, limit_bytes: int = MESSAGE_BYTES) -> Iterator[
 
 def upload(
     client: fl.FlightClient,
+    uri: str,
     options: fl.FlightCallOptions,
     command: dict[str, Any],
     data: pa.RecordBatchReader,
@@ -82,22 +86,22 @@ def upload(
 ) -> IngestResult:
     """Send the rows, ask for the commit and return the server's answer."""
     descriptor = fl.FlightDescriptor.for_command(json.dumps(command | {"explicit_commit": True}))
-    with translated():
+    with translated(uri):
         writer, acknowledgements = client.do_put(descriptor, data.schema, options)
     try:
-        rows = _send(writer, data, progress)
-        return _commit(writer, acknowledgements, rows)
+        rows = _send(writer, uri, data, progress)
+        return _commit(writer, uri, acknowledgements, rows)
     finally:
         # Without the commit message the server discards the upload, and says so; the error that counts is on its way.
         with suppress(pa.ArrowException, fl.FlightError):
             writer.close()
 
 
-def _send(writer: fl.FlightStreamWriter, data: pa.RecordBatchReader, progress: Progress | None) -> int:
+def _send(writer: fl.FlightStreamWriter, uri: str, data: pa.RecordBatchReader, progress: Progress | None) -> int:
     rows = sent_bytes = 0
     for batch in data:
         for piece in slices(batch):
-            with translated():
+            with translated(uri):
                 writer.write_batch(piece)
             rows += piece.num_rows
             sent_bytes += piece.nbytes
@@ -106,8 +110,10 @@ def _send(writer: fl.FlightStreamWriter, data: pa.RecordBatchReader, progress: P
     return rows
 
 
-def _commit(writer: fl.FlightStreamWriter, acknowledgements: fl.FlightMetadataReader, rows: int) -> IngestResult:
-    with translated():
+def _commit(
+    writer: fl.FlightStreamWriter, uri: str, acknowledgements: fl.FlightMetadataReader, rows: int
+) -> IngestResult:
+    with translated(uri):
         writer.write_metadata(json.dumps({"commit": True, "rows": rows}).encode())
         writer.done_writing()
         answer = acknowledgements.read()

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +11,9 @@ import pyarrow as pa
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
-from clients import DEFAULT_URI, connect
+from clients import DEFAULT_URI, Client, LakehouseClientError, connect
 
+from .exits import CommandError, ExitCode
 from .output import (
     Format,
     default_format,
@@ -64,6 +67,21 @@ def upload_progress() -> Progress:
     )
 
 
+@contextmanager
+def _server(uri: str) -> Iterator[Client]:
+    """Connect; an address that leads nowhere is said in terms of the command line."""
+    try:
+        with connect(uri) as client:
+            yield client
+    except LakehouseClientError as error:
+        if error.code == "invalid_address":
+            raise CommandError(error.message, ExitCode.USAGE) from error
+        if error.code == "server_unreachable":
+            message = error.message.replace('"lakehouse serve".', '"lakehouse serve", or name another with --uri.')
+            raise CommandError(message, ExitCode.UNREACHABLE) from error
+        raise
+
+
 def sql(
     statement: Annotated[str, typer.Argument(help="One SQL statement; - reads it from standard input.")],
     output: Annotated[
@@ -73,7 +91,7 @@ def sql(
 ) -> None:
     """Run one SQL statement and write its rows."""
     text = sys.stdin.read() if statement == "-" else statement
-    with connect(uri) as client:
+    with _server(uri) as client:
         write_query(client, text, output or default_format(), sys.stdout.buffer)
 
 
@@ -82,7 +100,7 @@ def ls(
     uri: Uri = DEFAULT_URI,
 ) -> None:
     """List the datasets."""
-    with connect(uri) as client:
+    with _server(uri) as client:
         datasets = client.datasets()
     if as_json or not sys.stdout.isatty():
         for dataset in datasets:
@@ -129,7 +147,7 @@ def describe(
     uri: Uri = DEFAULT_URI,
 ) -> None:
     """Show a dataset's columns, size and version."""
-    with connect(uri) as client:
+    with _server(uri) as client:
         manifest = client.dataset(name)
     if as_json or not sys.stdout.isatty():
         sys.stdout.write(json.dumps(manifest, indent=2) + "\n")

@@ -103,8 +103,13 @@ def test_anything_that_is_arrow_can_be_ingested(client, data):
 
 
 def test_what_is_not_arrow_is_a_type_error(client):
-    with pytest.raises(TypeError, match="__arrow_c_stream__"):
+    with pytest.raises(TypeError, match="list is not Arrow data: pass a table, or a pandas or polars frame"):
         client.ingest("x", [1, 2, 3])
+
+
+def test_the_name_of_a_file_is_no_data(client):
+    with pytest.raises(TypeError, match="for a file use the command `lakehouse ingest`"):
+        client.ingest("x", "file.csv")
 
 
 def test_a_repeat_with_the_same_key_adds_the_rows_once(client):

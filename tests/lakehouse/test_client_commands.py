@@ -97,6 +97,20 @@ def test_a_server_that_does_not_answer_has_an_exit_code_of_its_own(run: Run, arg
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize("command", [("ls",), ("sql", "SELECT 1"), ("describe", "trips")])
+def test_without_a_server_the_way_to_one_is_said(run: Run, command: tuple[str, ...]):
+    _, output, errors = run(*command, "--uri", "grpc://127.0.0.1:1")
+    advice = 'start one with "lakehouse serve", or name another with --uri.'
+    assert (output, errors) == (b"", f"lakehouse: No server answers at grpc://127.0.0.1:1: {advice}\n")
+
+
+def test_an_address_of_another_scheme_is_refused(run: Run):
+    code, _, errors = run("ls", "--uri", "http://127.0.0.1:8815")
+    assert code == ExitCode.USAGE
+    expected = "http://127.0.0.1:8815: is not a Flight address, such as grpc://127.0.0.1:8815."
+    assert errors == f"lakehouse: {expected}\n"
+
+
 def test_a_file_is_ingested_under_the_name_it_suggests(run: Run, tmp_path: Path):
     file = tmp_path / "Some Cities.csv"
     file.write_text("city,people\nLyon,522000\nOslo,709000\n")
