@@ -24,11 +24,11 @@ class LakeSettings(Settings):
     endpoint: str | None = Field(
         default=None,
         pattern=r"^https?://",
-        description="URL of the S3 server; without it AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, then AWS itself.",
+        description="URL of the S3 server. Default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, then AWS itself.",
     )
     region: str | None = Field(
         default=None,
-        description="Region that requests are signed for; without it AWS_REGION, AWS_DEFAULT_REGION, then us-east-1.",
+        description="Region that requests are signed for. Default: AWS_REGION, AWS_DEFAULT_REGION, then us-east-1.",
     )
     single_writer: bool = Field(
         default=False, description="Accept a store that ignores conditional writes: only this one server may write."

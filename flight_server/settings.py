@@ -58,7 +58,7 @@ class EngineSettings(BaseModel):
     memory_bytes: int = Field(
         default=0, ge=0, description="Memory of all statements together; 0 takes half of the machine's."
     )
-    spill_directory: Path | None = Field(default=None, description="Folder for spilling; None uses a temporary one.")
+    spill_directory: Path | None = Field(default=None, description="Folder for spilling. Default: a temporary one.")
     spill_bytes: int = Field(default=16 * 1024 * _MIB, ge=0, description="Bytes that one statement may spill to disk.")
     statement_timeout_seconds: float = Field(
         default=300.0,

@@ -65,6 +65,6 @@ class HttpSettings(BaseModel):
         default=8 * _GIB, ge=1, description="Bytes of an answer in Parquet, which is a file before it is sent."
     )
     spool_directory: Path | None = Field(
-        default=None, description="Folder for request bodies and Parquet answers; None uses the system's."
+        default=None, description="Folder for request bodies and Parquet answers. Default: the system's."
     )
     retry_after_seconds: int = Field(default=1, ge=0, description="Retry-After of answers that say to come back.")

@@ -137,7 +137,9 @@ def test_modes_do_what_they_say(http):
     again = http.upload(CSV, name="modes", mode="create")
     assert (again.status, again.code) == (409, "dataset_already_exists")
     assert http.upload(CSV, name="modes", mode="append").json["row_count"] == 4
-    assert http.upload(CSV, name="modes").json["row_count"] == 6
+    repeated = http.upload(CSV, name="modes").json
+    assert repeated["row_count"] == 6
+    assert "columns" not in repeated
     assert http.upload("other\nx\n", name="modes", mode="overwrite").json["row_count"] == 1
     assert http.rows("modes") == [{"other": "x"}]
 
@@ -229,6 +231,15 @@ def test_a_malformed_multipart_body_is_refused(http, body, code):
     headers = {"Content-Type": "multipart/form-data; boundary=xyz"}
     answer = http("POST", "/v1/ingest", body, headers, name="x")
     assert (answer.status, answer.code) == (400, code)
+
+
+def test_the_only_file_of_a_form_may_have_any_name(http):
+    headers = {"Content-Type": "multipart/form-data; boundary=xyz"}
+    part = b'--xyz\r\nContent-Disposition: form-data; name="%s"; filename="x.csv"\r\n\r\n' + CSV.encode() + b"\r\n"
+    answer = http("POST", "/v1/ingest", part % b"data" + b"--xyz--\r\n", headers, name="any_part")
+    assert answer.json["rows_ingested"] == 2
+    answer = http("POST", "/v1/ingest", part % b"a" + part % b"b" + b"--xyz--\r\n", headers, name="any_part")
+    assert answer.code == "file_part_missing"
 
 
 def test_fields_of_the_form_may_say_what_the_address_does_not(http):
