@@ -18,6 +18,10 @@ class QueryResult:
         with translated():
             self.schema: pa.Schema = reader.schema
 
+    def __repr__(self) -> str:
+        columns = ", ".join(f"{field.name}: {field.type}" for field in self.schema)
+        return f"<QueryResult of {columns}>"
+
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         while True:
             with translated():

@@ -1,5 +1,9 @@
 """The face of the lakehouse: the command line, and `connect` for Python users."""
 
-from clients import connect
+from importlib.metadata import version
 
-__all__ = ["connect"]
+from clients import Client, IngestResult, LakehouseClientError, QueryResult, connect
+
+__version__ = version("arrow-lakehouse")
+
+__all__ = ["Client", "IngestResult", "LakehouseClientError", "QueryResult", "__version__", "connect"]

@@ -1,6 +1,5 @@
 """The ``lakehouse`` command: its subcommands, and how every failure becomes one sentence and an exit code."""
 
-import importlib.metadata
 import importlib.util
 import subprocess
 import sys
@@ -12,12 +11,11 @@ import typer
 from catalog import ErrorKind, LakehouseError
 from clients import LakehouseClientError
 
-from . import client_commands, server_commands
+from . import __version__, client_commands, server_commands
 from .exits import CommandError, ExitCode
 from .sample_data import write_workers_csv
 
 app = typer.Typer(
-    help="A lakehouse server that speaks Arrow.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -63,7 +61,22 @@ def sample_data(
 @app.command()
 def version() -> None:
     """Print the version."""
-    sys.stdout.write(f"lakehouse {importlib.metadata.version('arrow-lakehouse')}\n")
+    sys.stdout.write(f"lakehouse {__version__}\n")
+
+
+def _version_flag(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version_flag, help="Print the version.")
+    ] = False,
+) -> None:
+    """A lakehouse server that speaks Arrow."""
 
 
 def main() -> None:

@@ -174,6 +174,11 @@ def test_one_client_serves_many_threads(client):
         assert list(pool.map(ask, range(100, 108))) == [n * (n - 1) // 2 for n in range(100, 108)]
 
 
+def test_a_result_shows_its_schema(client):
+    with client.query("SELECT 1 AS a, 'x' AS b") as result:
+        assert repr(result) == "<QueryResult of a: int32, b: string>"
+
+
 def test_nobody_there_is_unavailable():
     with connect("grpc://127.0.0.1:1") as client, raises(ErrorKind.UNAVAILABLE, "server_unreachable"):
         client.query("SELECT 1")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from s3_server import S3Place
 
+import lakehouse
 from lakehouse.cli import main
 from lakehouse.exits import ExitCode
 from lakehouse.settings import Settings
@@ -87,4 +88,6 @@ def test_a_store_that_cannot_be_reached_has_an_exit_code_of_its_own(run: Run, mo
 
 
 def test_the_version_is_the_packages(run: Run):
-    assert run("version")[1] == f"lakehouse {version('arrow-lakehouse')}\n"
+    expected = f"lakehouse {version('arrow-lakehouse')}\n"
+    assert (run("version")[1], run("--version")[1]) == (expected, expected)
+    assert lakehouse.__version__ == version("arrow-lakehouse")
