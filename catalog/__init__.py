@@ -46,7 +46,7 @@ from .settings import (
     StoreSettings,
     WriterSettings,
 )
-from .snapshot import Snapshot
+from .snapshot import Snapshot, dataset_not_found
 from .statistics import object_statistics
 from .store import (
     Blob,
@@ -118,6 +118,7 @@ __all__ = [
     "check_lake_name",
     "check_schema_name",
     "data_key",
+    "dataset_not_found",
     "find_access",
     "find_replay",
     "fingerprint",

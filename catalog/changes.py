@@ -91,7 +91,7 @@ class Append:
         if replay := _replay(draft, current, self.rows):
             return replay
         if current is None or current.dataset_id != self.dataset_id:
-            raise dataset_not_found(self.name)
+            raise dataset_not_found(self.name, draft.base.names())
         return _append(draft, current, self.fingerprint, self.rows, context)
 
 
@@ -186,7 +186,7 @@ class Drop:
         if draft.find(self.name) is None:
             if self.if_exists:
                 return Applied(draft)
-            raise dataset_not_found(self.name)
+            raise dataset_not_found(self.name, draft.base.names())
         return Applied(draft.with_staged(self.name, None))
 
 

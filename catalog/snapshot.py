@@ -1,8 +1,10 @@
 """One version of a lake, as a reader sees it. Immutable, and safe to share between threads."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from difflib import get_close_matches
 from functools import cached_property
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +13,10 @@ from .errors import ErrorKind, LakehouseError
 from .model import DatasetEntry, DatasetName, Manifest, Root
 
 ReadManifest = Callable[[str], Manifest]
+
+_CLOSE = 0.75
+_MOST_COMPARED = 10_000
+"""How alike a name is that may be meant (difflib's ratio), and how many names are looked at."""
 
 
 class Snapshot:
@@ -68,6 +74,10 @@ class Snapshot:
             datasets = datasets.filter(pc.equal(datasets["schema"], schema))
         return sorted(_entries(datasets), key=lambda entry: entry.name)
 
+    def names(self) -> Iterator[DatasetName]:
+        """Yield the names of all datasets, in no order."""
+        return (DatasetName(*parts) for parts in self._rows)
+
     def find(self, name: DatasetName) -> DatasetEntry | None:
         """Look a dataset up by its (folded) name."""
         if name not in self._found:
@@ -81,7 +91,7 @@ class Snapshot:
         """Look a dataset up by its (folded) name; raise NOT_FOUND if there is none."""
         entry = self.find(name)
         if entry is None:
-            raise dataset_not_found(name)
+            raise dataset_not_found(name, self.names())
         return entry
 
     def manifest(self, entry: DatasetEntry) -> Manifest:
@@ -94,9 +104,30 @@ class Snapshot:
         return {name: row for row, name in enumerate(names)}
 
 
-def dataset_not_found(name: DatasetName) -> LakehouseError:
-    """Make the error for a dataset that does not exist."""
-    return LakehouseError(ErrorKind.NOT_FOUND, "dataset_not_found", f"There is no dataset {name}.")
+def dataset_not_found(
+    name: DatasetName, known: Iterable[DatasetName], written: str | None = None, lake: str | None = None
+) -> LakehouseError:
+    """Make the error for a dataset that does not exist, which names the one that may be meant.
+
+    Args:
+        name: what does not exist.
+        known: what exists.
+        written: the name as the caller wrote it, if that is another text.
+        lake: the lake to name together with the dataset that may be meant.
+    """
+    message = f"There is no dataset {written or name}."
+    meant = _similar(name, [one for one in islice(known, _MOST_COMPARED) if one != name])
+    if meant is not None:
+        message += f" Did you mean {f'{lake}.' if lake else ''}{meant}?"
+    return LakehouseError(ErrorKind.NOT_FOUND, "dataset_not_found", message)
+
+
+def _similar(name: DatasetName, others: list[DatasetName]) -> DatasetName | None:
+    """Return a dataset of the same schema with a similar name, else one of the same name in another schema."""
+    close = get_close_matches(name.name, [one.name for one in others if one.schema == name.schema], 1, _CLOSE)
+    if close:
+        return DatasetName(name.schema, close[0])
+    return next((one for one in others if one.name == name.name), None)
 
 
 def _entries(datasets: pa.Table) -> list[DatasetEntry]:

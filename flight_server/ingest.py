@@ -20,6 +20,7 @@ from catalog import (
     WriterSettings,
     cast_batch,
     check_castable,
+    dataset_not_found,
     fingerprint,
     new_dataset_id,
     storable_schema,
@@ -212,7 +213,7 @@ def plan_destination(
             ErrorKind.ALREADY_EXISTS, "dataset_already_exists", f'There is a dataset "{request.target.name}" already.'
         )
     if request.mode is IngestMode.APPEND and entry is None:
-        raise LakehouseError(ErrorKind.NOT_FOUND, "dataset_not_found", f'There is no dataset "{request.target.name}".')
+        raise dataset_not_found(request.target.name, snapshot.names())
     if entry is not None and request.mode in {IngestMode.APPEND, IngestMode.CREATE_APPEND}:
         target = snapshot.manifest(entry).schema
         check_castable(schema, target)

@@ -4,13 +4,12 @@ import os
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 
 import duckdb
 import pyarrow as pa
 
-from catalog import DatasetName, ErrorKind, LakehouseError
+from catalog import DatasetName, ErrorKind, LakehouseError, dataset_not_found
 
 from ..settings import EngineSettings  # noqa: TID252 the server's settings are in one file
 from . import EngineInfo, Plan, Scope, Statement
@@ -296,13 +295,12 @@ def _bound_schema(inferred: pa.Schema, parameters: pa.RecordBatch | None) -> pa.
 
 def _not_found(parts: tuple[str, ...], scope: Scope) -> LakehouseError:
     """Say that there is no such dataset, and which one may be meant."""
-    message = f"There is no dataset {'.'.join(parts)}."
-    names = [entry.name for entry in scope.lakes[scope.catalog].entries()]
-    wanted = DatasetName(parts[-2] if len(parts) > 1 else scope.schema, parts[-1])
-    close = get_close_matches(str(wanted).lower(), map(str, names), n=1)
-    if close:
-        message += f" Did you mean {close[0]}?"
-    return LakehouseError(ErrorKind.NOT_FOUND, "dataset_not_found", message)
+    *rest, name = (part.lower() for part in parts)
+    lake = rest[0] if rest and rest[0] in set(scope.lakes) else scope.catalog
+    schema = scope.schema if not rest else "main" if rest == [lake] else rest[-1]
+    wanted = DatasetName(schema, name)
+    known = (entry.name for entry in scope.lakes[lake].entries())
+    return dataset_not_found(wanted, known, ".".join(parts), lake if rest and rest[0] == lake else None)
 
 
 def _machine_memory() -> int:

@@ -154,6 +154,16 @@ def test_a_rollback_leaves_nothing(transactional, connection):
         rows(connection, "SELECT n FROM t")
 
 
+@pytest.mark.parametrize(
+    "sql", ["DROP TABLE workers500k", "INSERT INTO workers500k VALUES (1)", "DELETE FROM workers500k"]
+)
+def test_a_misspelt_table_is_guessed(connection, sql):
+    change(connection, "CREATE TABLE workers_500k (n BIGINT)")
+    meant = r"There is no dataset main\.workers500k\. Did you mean main\.workers_500k\?"
+    with pytest.raises(manager.ProgrammingError, match=meant):
+        change(connection, sql)
+
+
 def test_a_conflicting_change_fails_the_commit(transactional, connection):
     change(connection, "CREATE TABLE t AS SELECT 1 AS n")
     change(transactional, "DELETE FROM t")

@@ -150,6 +150,14 @@ def test_registering_is_idempotent_and_dropping_makes_way(http):
     assert http("POST", "/v1/datasets", json.dumps(other), JSON).json["dataset_id"] != first.json["dataset_id"]
 
 
+def test_a_misspelt_dataset_is_guessed(http):
+    http.upload("a\n1\n", name="sensors")
+    for method in ("GET", "DELETE"):
+        detail = http(method, "/v1/datasets/sensor").json["detail"]
+        assert detail == "There is no dataset main.sensor. Did you mean main.sensors?"
+    assert "mean" not in http("GET", "/v1/datasets/unlike").json["detail"]
+
+
 @pytest.mark.parametrize("body", ["{", "[]", "{}", '{"name": "x"}', '{"name": "x", "schema": [], "z": 1}'])
 def test_a_registration_that_makes_no_sense_is_refused(http, body):
     assert http("POST", "/v1/datasets", body, JSON).status == 400

@@ -159,7 +159,10 @@ def test_no_error_names_a_path_an_object_or_a_frame(query):
 
 
 def test_a_misspelt_dataset_is_guessed(query):
-    assert "Did you mean main.numbers?" in failing(query, "FROM nubmers").message
+    assert failing(query, "FROM nubmers").message == "There is no dataset nubmers. Did you mean main.numbers?"
+    assert failing(query, "FROM lake.nubmers").message.endswith(" Did you mean lake.main.numbers?")
+    assert failing(query, "FROM side.numbers").message.endswith(" Did you mean main.numbers?")
+    assert failing(query, "FROM letters").message == "There is no dataset letters."
 
 
 @pytest.mark.parametrize(
