@@ -1,5 +1,6 @@
 """Put the parts together: settings → stores → lakes → engine → servers. The only place that knows them all."""
 
+import errno
 import socket
 from contextlib import ExitStack
 from typing import Protocol
@@ -20,7 +21,7 @@ from flight_server import DuckDBEngine, Engine, FlightServer, MountedLake, Serve
 from http_shim import HttpServer
 
 from .exits import CommandError, ExitCode
-from .settings import Settings
+from .settings import Settings, place
 
 
 class Tower(Protocol):
@@ -43,7 +44,7 @@ def open_stores(settings: Settings) -> dict[str, ObjectStore]:
         try:
             stores[name] = open_store(name, lake, settings.store, settings.secrets.file)
         except StoreUnavailableError as error:
-            raise CommandError(f"lake {name}: its store cannot be opened: {error}.", ExitCode.UNREACHABLE) from error
+            raise CommandError(f"{place(lake)}: cannot be opened: {error}.", ExitCode.UNREACHABLE) from error
     return stores
 
 
@@ -89,7 +90,7 @@ class FlightTower:
         try:
             lake = Lake.open(name, store, commit=settings.commit, single_writer=chosen.single_writer)
         except LakehouseError as error:
-            raise LakehouseError(error.kind, error.code, f"lake {name}: {error.message}") from error
+            raise LakehouseError(error.kind, error.code, f"{place(chosen)}: {error.message}") from error
         self._open.callback(lake.close)
         if chosen.path is not None:
             return MountedLake(lake, DirectReader(store))
@@ -136,4 +137,6 @@ def _check_free(tower: str, host: str, port: int) -> None:
 
 def _cannot_listen(tower: str, host: str, port: int, error: Exception) -> CommandError:
     reason = getattr(error, "strerror", None) or "it is taken, or not an address of this machine"
+    if getattr(error, "errno", None) == errno.EADDRINUSE:
+        reason += f": a server may be running already; choose another port with --{tower} {host}:0"
     return CommandError(f"{tower} cannot listen on {host}:{port}: {reason}.")

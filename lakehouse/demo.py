@@ -115,8 +115,14 @@ def serving(folder: Path) -> Iterator[Server]:
 def _read_addresses(process: subprocess.Popen[str]) -> dict[str, str] | None:
     """Return what the server prints when it answers, or None if it ends before."""
     assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(2)]
-    return {name.lower(): address for name, address in map(str.split, lines)} if all(lines) else None
+    addresses = {}
+    for line in process.stdout:
+        name, _, address = line.partition(" ")
+        if name in {"Flight", "HTTP"}:
+            addresses[name.lower()] = address.strip()
+        if len(addresses) == 2:  # noqa: PLR2004 (both)
+            return addresses
+    return None
 
 
 def put_flights(server: Server) -> None:
@@ -186,7 +192,9 @@ def ask(server: Server, question: Question) -> None:
     seconds = time.monotonic() - began
     rows = [tuple(row.values()) for row in table.slice(0, SHOWN_ROWS).to_pylist()]
     stdout.print(Padding(rows_table(table.schema, rows), (0, 0, 0, 2)))
-    done(f"{table.num_rows:,} row{'s' * (table.num_rows != 1)}", seconds, ", connecting included")
+    count = f"{table.num_rows:,} row{'s' * (table.num_rows != 1)}"
+    shown = f"first {SHOWN_ROWS} of {count}" if table.num_rows > SHOWN_ROWS else count
+    done(shown, seconds, ", connecting included")
     stdout.print()
 
 
@@ -239,7 +247,7 @@ QUESTIONS = (
     Question("polars  read_database_uri()", SALARIES_IN_ILLINOIS, by_polars),
     Question("pandas  read_sql()", DELAYS_BY_MONTH, by_pandas),
     Question("pyarrow Flight  all rows of a dataset", "SELECT * EXCLUDE (badge, active) FROM workers_500k", by_flight),
-    Question("HTTP  POST /v1/sql", "SELECT count(*) FROM workers_500k", by_http),
+    Question("HTTP  POST /v1/sql", "SELECT count(*) AS workers FROM workers_500k", by_http),
 )
 
 NEXT_STEPS = """\
@@ -254,7 +262,7 @@ NEXT_STEPS = """\
   [dim]And from Python (.venv/bin/python):[/]
     import lakehouse
     client = lakehouse.connect("grpc://127.0.0.1:8815")
-    print(client.query("SELECT count(*) FROM workers_500k").to_pandas())
+    print(client.query("SELECT count(*) AS workers FROM workers_500k").to_pandas())
 """
 
 if __name__ == "__main__":

@@ -22,6 +22,13 @@ DEFAULT_LAKE = "lake"
 DEFAULT_LAKE_PATH = Path("lake-data")
 
 
+def place(lake: LakeSettings) -> str:
+    """Return where a lake is: its folder, or ``s3://BUCKET/PREFIX``."""
+    if lake.path is not None:
+        return str(lake.path.absolute())
+    return f"s3://{lake.bucket}/{lake.prefix}".rstrip("/")
+
+
 class SecretsSettings(BaseModel):
     """Where secrets are kept; never in this file itself. ``[secrets]``."""
 

@@ -11,16 +11,22 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from clients import LakehouseClientError, connect
+
 from .exits import CommandError, ExitCode
 from .ready_file import ReadyFile
-from .settings import Settings
+from .settings import Settings, place
 from .settings_sources import settings_to_json
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+COUNTING_SECONDS = 10.0
+"""How long the start waits to learn how many datasets a lake has."""
 READY = "ready "
 """A child says this, then its address, on its standard output."""
 ALLOCATORS = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
@@ -122,12 +128,15 @@ class Supervisor:
         """Start both towers, wait for a signal or a failure, stop both; return how the process should exit."""
         before = {number: signal.signal(number, self._ask_to_stop) for number in SIGNALS}
         try:
-            return self._serve()
+            code = self._serve()
         finally:
             self._stop()
             self._ready_file.remove()
             for number, handler in before.items():
                 signal.signal(number, handler)
+        if code is ExitCode.OK:
+            sys.stderr.write("Stopped.\n")  # whoever read the addresses may have gone
+        return code
 
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._events.put(Asked())
@@ -140,12 +149,23 @@ class Supervisor:
         if isinstance(http, ExitCode):
             return http
         self._ready_file.write(flight=flight, http=http)
-        sys.stdout.write(f"Flight  {flight}\nHTTP    {http}\n")
+        lakes = "".join(f"Lake    {line}\n" for line in self._lakes(flight))
+        sys.stdout.write(f"{lakes}Flight  {flight}\nHTTP    {http}\nCtrl-C stops it; the data stays.\n")
         sys.stdout.flush()
         event = self._events.get()
         if isinstance(event, Ended):
             raise CommandError(f"The {event.tower} server {_how_it_ended(event.code)}; the other one was stopped too.")
         return ExitCode.OK
+
+    def _lakes(self, flight: str) -> Iterator[str]:
+        """Say of each lake where it is and what it holds."""
+        with connect(flight, timeout_seconds=COUNTING_SECONDS) as client:
+            for name, lake in self._settings.lakes.items():
+                held = ""
+                with suppress(LakehouseClientError):
+                    count = len(client.datasets(lake=name))
+                    held = f" ({count:,} dataset{'s' * (count != 1)})" if count else " (new)"
+                yield f"{name}: {place(lake)}{held}"
 
     def _start(self, tower: str, *arguments: str) -> str | ExitCode:
         """Return the address of a new child, or how to exit if it does not come up."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from lakehouse import connect
@@ -32,9 +33,14 @@ class Serve:
         )
 
     def addresses(self, count: int = 2) -> dict[str, str]:
-        lines = [self.process.stdout.readline() for _ in range(count)]
-        assert all(lines), self.process.communicate(timeout=EXIT_SECONDS)
-        return dict(line.split() for line in lines)
+        found = {}
+        while len(found) < count:
+            line = self.process.stdout.readline()
+            assert line, self.process.communicate(timeout=EXIT_SECONDS)
+            name, _, address = line.partition(" ")
+            if name != "Lake":
+                found[name] = address.strip()
+        return found
 
     def children(self) -> list[int]:
         pid = self.process.pid
@@ -92,7 +98,24 @@ def test_ctrl_c_ends_a_server_as_sigterm_does(serve):
     server.process.send_signal(signal.SIGINT)
     code, errors = server.end()
     assert code == ExitCode.OK
+    assert errors.endswith("Stopped.\n")
     assert "Traceback" not in errors
+
+
+def test_a_server_says_which_lakes_it_serves_and_how_to_stop_it(serve, tmp_path: Path):
+    (tmp_path / "lakehouse.toml").write_text("[lakes.sales]\npath = 'sales'\n[lakes.scratch]\npath = 'scratch'\n")
+    lakes = [f"Lake    sales: {tmp_path / 'sales'}", f"Lake    scratch: {tmp_path / 'scratch'}"]
+    for held in ("new", "1 dataset"):
+        server = serve()
+        lines = [server.process.stdout.readline().strip() for _ in range(5)]
+        assert lines[:2] == [f"{lakes[0]} ({held})", f"{lakes[1]} (new)"]
+        assert lines[2].startswith("Flight  grpc://127.0.0.1:")
+        assert lines[3].startswith("HTTP    http://127.0.0.1:")
+        assert lines[4] == "Ctrl-C stops it; the data stays."
+        with connect(lines[2].split()[1]) as client:
+            client.register("sales.main.orders", pa.schema([("id", pa.int64())]))
+        server.process.terminate()
+        assert server.end()[0] == ExitCode.OK
 
 
 def test_a_server_that_dies_takes_the_other_one_down(serve):
@@ -135,6 +158,8 @@ def test_a_port_in_use_is_said_in_one_sentence(serve, tower: str):
     assert address in errors
     assert "Traceback" not in errors
     assert len(errors.strip().splitlines()) == 1, errors
+    advice = f"a server may be running already; choose another port with --{tower} 127.0.0.1:0."
+    assert errors == f"lakehouse: {tower} cannot listen on {address}: Address already in use: {advice}\n"
 
 
 @pytest.mark.parametrize(
