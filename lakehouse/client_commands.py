@@ -15,9 +15,11 @@ from clients import DEFAULT_URI, Client, LakehouseClientError, connect
 
 from .exits import CommandError, ExitCode
 from .output import (
+    FORMATS,
     Format,
     default_format,
     facts_table,
+    parse_format,
     print_rows,
     readable_bytes,
     stderr,
@@ -38,7 +40,7 @@ def ingest(
     key: Annotated[str | None, typer.Option(help="Idempotency key: a repeat adds the rows only once.")] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Add the rows of a file to a dataset, in one commit."""
+    """Add the rows of a file to a dataset, in one commit. A second run adds them again, unless --key is given."""
     dataset = name or dataset_name(file)
     with upload_progress() as bar:
         task = bar.add_task(dataset, total=file.stat().st_size if file.exists() else None)
@@ -48,9 +50,18 @@ def ingest(
         if "why" in column:
             stderr.print(f"Column {column['name']} is text: {column['why']}.", markup=False)
     if sys.stdout.isatty():
+        stdout.print(what_was_added(answer), markup=False)
         print_manifest(answer)
     else:
         sys.stdout.write(json.dumps(answer) + "\n")
+
+
+def what_was_added(answer: dict[str, Any]) -> str:
+    """Return the first thing to know after an ingest."""
+    if answer["replayed"]:
+        return "Nothing added: this key was ingested before."
+    rows = answer["rows_ingested"]
+    return f"Added {rows:,} row{'s' * (rows != 1)} to {_full_name(answer)}, version {answer['version']}."
 
 
 def upload_progress() -> Progress:
@@ -85,18 +96,23 @@ def _server(uri: str) -> Iterator[Client]:
 def sql(
     statement: Annotated[str, typer.Argument(help="One SQL statement; - reads it from standard input.")],
     output: Annotated[
-        Format | None, typer.Option("--format", help="By default a table on a terminal, CSV elsewhere.")
+        Format | None,
+        typer.Option(
+            "--format", parser=parse_format, metavar=FORMATS, help="By default a table on a terminal, else CSV."
+        ),
     ] = None,
     uri: Uri = DEFAULT_URI,
 ) -> None:
     """Run one SQL statement and write its rows."""
     text = sys.stdin.read() if statement == "-" else statement
+    if not text.strip():
+        raise CommandError("There is no statement to run.", ExitCode.USAGE)
     with _server(uri) as client:
         write_query(client, text, output or default_format(), sys.stdout.buffer)
 
 
 def ls(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="One JSON object a line.")] = False,
     uri: Uri = DEFAULT_URI,
 ) -> None:
     """List the datasets."""
@@ -143,7 +159,7 @@ def _full_name(dataset: dict[str, Any]) -> str:
 
 def describe(
     name: Annotated[str, typer.Argument(help="Dataset: NAME, SCHEMA.NAME or LAKE.SCHEMA.NAME.")],
-    as_json: Annotated[bool, typer.Option("--json", help="The whole manifest as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="The whole manifest as JSON.")] = False,
     uri: Uri = DEFAULT_URI,
 ) -> None:
     """Show a dataset's columns, size and version."""

@@ -1,5 +1,6 @@
 """Rows on their way out of a command: a table for people, a format for programs."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable
 from enum import Enum
@@ -37,6 +38,18 @@ class Format(Enum):
     PARQUET = "parquet"
 
 
+FORMATS = "|".join(output.value for output in Format)
+
+
+def parse_format(name: str) -> Format:
+    """Return the format of this name."""
+    try:
+        return Format(name)
+    except ValueError:
+        names = ", ".join(output.value for output in Format)
+        raise CommandError(f"--format {name}: is not a format; they are {names}.", ExitCode.USAGE) from None
+
+
 def default_format() -> Format:
     """Return a table for a terminal, CSV for a pipe or a file."""
     return Format.TABLE if sys.stdout.isatty() else Format.CSV
@@ -51,7 +64,21 @@ def write_query(client: Client, sql: str, output: Format, sink: BinaryIO) -> Non
 
 def _write_table(client: Client, sql: str, _sink: BinaryIO) -> None:
     with client.query(sql) as result:
-        print_rows(result.schema, result)
+        if sys.stdout.isatty() and CHANGE.match(sql) and result.schema.equals(COUNT):
+            stdout.print(_what_changed(result.to_table()["Count"][0].as_py()))
+        else:
+            print_rows(result.schema, result)
+
+
+CHANGE = re.compile(
+    r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*(?:create|delete|drop|insert|truncate)\b", re.IGNORECASE | re.DOTALL
+)
+"""Statements that answer with the number of rows that they changed, in one column."""
+COUNT = pa.schema([("Count", pa.int64())])
+
+
+def _what_changed(rows: int) -> str:
+    return f"{rows:,} row{'s' * (rows != 1)} changed." if rows else "Done."
 
 
 def _write_csv(client: Client, sql: str, sink: BinaryIO) -> None:

@@ -51,7 +51,7 @@ def serve(  # noqa: PLR0913, PLR0917 (each flag is a parameter)
         Path | None, typer.Option(help="Where to write the addresses as JSON when both answer.")
     ] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Listen beyond this machine without authentication.")
+        bool, typer.Option("--insecure", metavar="", help="Listen beyond this machine without authentication.")
     ] = False,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
     flight_uri: Annotated[str | None, typer.Option("--flight-uri", hidden=True)] = None,

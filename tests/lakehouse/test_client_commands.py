@@ -130,6 +130,62 @@ def test_a_column_that_became_text_is_named_with_the_reason(run: Run, tmp_path: 
     assert errors.startswith("Column badge is text: ")
 
 
+@pytest.fixture
+def run_on_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command whose standard output claims to be a terminal."""
+
+    def run_on_terminal(*arguments: object) -> tuple[int, bytes, str]:
+        with (
+            Terminal(open(1, "wb", buffering=0, closefd=False), write_through=True) as terminal,
+            monkeypatch.context() as patch,
+        ):
+            patch.setattr(sys, "stdout", terminal)
+            return run(*arguments)
+
+    return run_on_terminal
+
+
+class Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_change_is_told_in_words_on_a_terminal(run_on_terminal: Run):
+    assert run_on_terminal("sql", "CREATE TABLE told (a INT)")[1] == b"Done.\n"
+    assert run_on_terminal("sql", "/* two */ INSERT INTO told VALUES (1), (2)")[1] == b"2 rows changed.\n"
+    assert b"Count" in run_on_terminal("sql", 'SELECT count(*) AS "Count" FROM told')[1]
+
+
+def test_a_change_is_a_count_for_a_program(run: Run):
+    assert run("sql", "CREATE TABLE counted AS SELECT 1 AS a")[1] == b'"Count"\n1\n'
+
+
+def test_a_person_reads_first_what_was_added(run_on_terminal: Run, tmp_path: Path):
+    file = tmp_path / "added.csv"
+    file.write_text("a\n1\n2\n")
+    first, second = (run_on_terminal("ingest", file, "--key", "k")[1].decode().splitlines()[0] for _ in range(2))
+    assert first == "Added 2 rows to lake.main.added, version 1."
+    assert second == "Nothing added: this key was ingested before."
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_no_statement_is_said(run: Run, text: str):
+    assert run("sql", text) == (ExitCode.USAGE, b"", "lakehouse: There is no statement to run.\n")
+
+
+def test_an_unknown_format_is_answered_with_the_known_ones(run: Run):
+    code, _, errors = run("sql", "SELECT 1", "--format", "xml")
+    assert code == ExitCode.USAGE
+    known = "table, csv, json, ndjson, arrow, parquet"
+    assert errors == f"lakehouse: --format xml: is not a format; they are {known}.\n"
+
+
+def test_help_has_an_example(run: Run):
+    for command in ("serve", "ingest", "sql", "ls", "describe", "check-store", "sample-data"):
+        text = run(command, "--help")[1].decode()
+        assert f"Example: lakehouse {command}" in text
+
+
 def test_a_repeated_ingest_with_the_same_key_adds_its_rows_once(run: Run, tmp_path: Path):
     file = tmp_path / "once.csv"
     file.write_text("a\n1\n")
