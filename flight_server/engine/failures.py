@@ -2,11 +2,17 @@
 
 import logging
 import re
+from collections.abc import Sequence
 
 from catalog import ErrorKind, LakehouseError
 
 _LOG = logging.getLogger(__name__)
 _MAX_CHARACTERS = 1500
+
+INSERTED = "insert:"
+"""What the names of columns begin with in the query that we make of an INSERT."""
+
+_CAST_OF = re.compile(rf" when casting from source column (?:{INSERTED}(?P<inserted>[^\n]+)|c(?P<number>\d+))\s*$")
 
 _KINDS: dict[str, tuple[ErrorKind, str]] = {
     "Parser": (ErrorKind.INVALID_ARGUMENT, "syntax_error"),
@@ -42,15 +48,17 @@ _OBJECT = re.compile(r"lake://[^\s\"']*")
 _PATH = re.compile(r"(?<![\w/.])/(?:[\w.+-]+/)+[\w.+-]*")
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
 _SUGGESTION = re.compile(r"\n(?:Did you mean|Candidate functions?:)[\s\S]*?(?=\n\nLINE |\Z)")
+_CANDIDATES = re.compile(r"\n\tCandidate functions:(?:\n\t[^\n]*){5,}")
 _LEAKS = ("Traceback", 'File "')
 
 
-def translate(error: BaseException, *, wrapped: bool = False) -> LakehouseError:
+def translate(error: BaseException, *, wrapped: bool = False, names: Sequence[str] = ()) -> LakehouseError:
     """Return the LakehouseError that says what an exception of DuckDB says.
 
     Args:
         error: what DuckDB, or pyarrow while it read DuckDB's stream, raised.
         wrapped: the statement ran inside one of ours, one line below its beginning.
+        names: of the statement's columns, which ours calls c0, c1 and so on.
     """
     if isinstance(error, LakehouseError):
         return error
@@ -65,7 +73,7 @@ def translate(error: BaseException, *, wrapped: bool = False) -> LakehouseError:
     if _MISSING_TABLE.search(message):
         kind, code = ErrorKind.NOT_FOUND, "dataset_not_found"
         message = _SUGGESTION.sub("", message)
-    return LakehouseError(kind, code, _clean(message, wrapped=wrapped))
+    return LakehouseError(kind, code, _clean(message, wrapped, names))
 
 
 def _internal(text: str) -> LakehouseError:
@@ -80,11 +88,13 @@ def is_fatal(error: BaseException) -> bool:
     return match is None or match["name"] in {"INTERNAL", "FATAL"}
 
 
-def _clean(message: str, *, wrapped: bool) -> str:
+def _clean(message: str, wrapped: bool, names: Sequence[str]) -> str:
     message = _OBJECT.sub("a data object", message)
     head, separator, hint = message.partition("\n\nLINE ")
-    head = _PATH.sub("(path)", head)
-    if not separator:
+    head = _CANDIDATES.sub("", _PATH.sub("(path)", head))
+    if wrapped or INSERTED in head:
+        head = _of_column(head, names)
+    if not separator or f'"{INSERTED}' in hint:
         return head[:_MAX_CHARACTERS].rstrip()
     hint = "LINE " + hint
     line = _LINE.match(hint)
@@ -94,6 +104,17 @@ def _clean(message: str, *, wrapped: bool) -> str:
             return head[:_MAX_CHARACTERS].rstrip()
         hint = _shift(hint, line[0], f"LINE {number}:")
     return f"{head[:_MAX_CHARACTERS].rstrip()}\n\n{hint[: _MAX_CHARACTERS // 2].rstrip()}"
+
+
+def _of_column(head: str, names: Sequence[str]) -> str:
+    """Name the column of a failed cast as the user knows it, and not as our own query around his does."""
+    match = _CAST_OF.search(head)
+    if match is None:
+        return head
+    name = match["inserted"]
+    if name is None and int(match["number"]) < len(names):
+        name = names[int(match["number"])]
+    return head[: match.start()] if name is None else f"column {name}: {head[: match.start()]}"
 
 
 def _shift(hint: str, old: str, new: str) -> str:

@@ -7,6 +7,7 @@ import pyarrow as pa
 from catalog import ErrorKind, LakehouseError, quote_identifier
 
 from . import Statement
+from .failures import INSERTED
 from .sql_types import sql_type
 
 
@@ -22,12 +23,13 @@ def insert_sql(statement: Statement, target: pa.Schema, source_names: Sequence[s
         LakehouseError: INVALID_ARGUMENT ``column_not_found``, ``duplicate_column`` or ``column_count``.
     """
     places = _places(statement, target, source_names)
+    aliases = {index: quote_identifier(INSERTED + target.names[index]) for index in places}
     columns = ", ".join(
-        f"CAST({f'c{places[index]}' if index in places else 'NULL'} AS {sql_type(field.type)}) AS {quote_identifier(field.name)}"
+        f"CAST({aliases.get(index, 'NULL')} AS {sql_type(field.type)}) AS {quote_identifier(field.name)}"
         for index, field in enumerate(target)
     )
-    aliases = ", ".join(f"c{number}" for number in range(len(source_names)))
-    return f"SELECT {columns} FROM (\n{statement.source_sql}\n) AS source({aliases})"  # noqa: S608 the parts have passed the gate
+    in_order = ", ".join(aliases[index] for index in sorted(places, key=places.__getitem__))
+    return f"SELECT {columns} FROM (\n{statement.source_sql}\n) AS source({in_order})"  # noqa: S608 the parts have passed the gate
 
 
 def _places(statement: Statement, target: pa.Schema, source_names: Sequence[str]) -> dict[int, int]:

@@ -34,7 +34,8 @@ def bind(names: Sequence[str], parameters: pa.RecordBatch | None, row: int) -> V
         raise LakehouseError(
             ErrorKind.INVALID_ARGUMENT,
             "parameter_count",
-            f"The statement has {len(names)} parameters, and {count} were given.",
+            f"The statement has {len(names)} parameter{'' if len(names) == 1 else 's'}, and {count} "
+            f"{'was' if count == 1 else 'were'} given.",
         )
     if parameters is None or not names:
         return None

@@ -194,7 +194,7 @@ class DuckDBStream:
             ending = self._ending
             failure = ending or self._instance.filesystem.failure
             if failure is None:
-                failure = translate(error, wrapped=self._encoding.wrapped)
+                failure = translate(error, wrapped=self._encoding.wrapped, names=self._encoding.schema.names)
             self._ending = failure
         return failure
 

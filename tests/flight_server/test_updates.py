@@ -154,6 +154,24 @@ def test_a_rollback_leaves_nothing(transactional, connection):
         rows(connection, "SELECT n FROM t")
 
 
+@pytest.mark.parametrize(("values", "said"), [
+    ("('abc', 'x')", r"conversion_error: column a: Could not convert string 'abc' to INT32"),
+    ("(1, 'x'), (3000000000, 'y')", r"column a: Type INT64 with value 3000000000 can't be cast"),
+])  # fmt: skip
+def test_a_value_that_does_not_fit_is_refused_with_its_column(connection, values, said):
+    change(connection, "CREATE TABLE t (a INTEGER, s VARCHAR)")
+    with pytest.raises(manager.Error, match=said) as caught:
+        change(connection, f"INSERT INTO t VALUES {values}")
+    for ours in ("CAST(", "insert:", "c0", "LINE"):
+        assert ours not in str(caught.value)
+
+
+def test_the_columns_of_an_insert_may_be_named_in_any_order(connection):
+    change(connection, 'CREATE TABLE t (a INTEGER, s VARCHAR, "c 1" INTEGER)')
+    change(connection, "INSERT INTO t (\"c 1\", a) VALUES (1, '2')")
+    assert rows(connection, "FROM t") == [(2, None, 1)]
+
+
 @pytest.mark.parametrize(
     "sql", ["DROP TABLE workers500k", "INSERT INTO workers500k VALUES (1)", "DELETE FROM workers500k"]
 )

@@ -158,6 +158,19 @@ def test_no_error_names_a_path_an_object_or_a_frame(query):
     assert failing(query, "SELECT error('Traceback (most recent call last)')").code == "engine_failed"
 
 
+def test_a_long_list_of_candidate_functions_is_left_out(query):
+    message = failing(query, "SELECT 'a' + [n] FROM numbers").message
+    assert "You might need to add explicit type casts." in message
+    assert "Candidate" not in message
+    assert "Candidate" in failing(query, "SELECT substring(1)").message
+
+
+def test_a_number_that_is_too_large_to_leave_names_its_column(query):
+    message = failing(query, "SELECT 1 AS n, 170141183460469231731687303715884105727::HUGEINT AS big").message
+    assert message.startswith("column big: ")
+    assert "c1" not in message
+
+
 def test_a_misspelt_dataset_is_guessed(query):
     assert failing(query, "FROM nubmers").message == "There is no dataset nubmers. Did you mean main.numbers?"
     assert failing(query, "FROM lake.nubmers").message.endswith(" Did you mean lake.main.numbers?")
