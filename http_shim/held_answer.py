@@ -5,15 +5,24 @@ made before the status is decided: a wrong statement, a missing dataset and most
 status. An answer that is small enough is sent as a whole, with its length, and keeps the connection open.
 """
 
+import logging
 import threading
 from collections.abc import Iterator
 from functools import partial
 from http import HTTPStatus
 from itertools import chain
 
-from flask import Response
+from flask import Response, g
 
-from .errors import HttpProblem
+from clients import LakehouseClientError
+
+from .errors import HttpProblem, client_problem
+
+_LOG = logging.getLogger(__name__)
+
+
+class AnswerCutError(ConnectionAbortedError):
+    """An answer ends before its end. As an error of the connection it makes waitress hang up and log nothing more."""
 
 
 class StreamSlots:
@@ -54,10 +63,20 @@ def answer(chunks: Iterator[bytes], content_type: str, hold_bytes: int, slots: S
     except HttpProblem:
         _close(chunks)
         raise
-    response = Response(chain(held, chunks), content_type=content_type)
+    response = Response(chain(held, _cut_at_error(chunks, g.get("request_id", ""))), content_type=content_type)
     response.call_on_close(slots.give_back)
     response.call_on_close(partial(_close, chunks))
     return response
+
+
+def _cut_at_error(chunks: Iterator[bytes], request_id: str) -> Iterator[bytes]:
+    """Yield the chunks; what is wrong with them is one line of the log, as it is of any other refusal."""
+    try:
+        yield from chunks
+    except (HttpProblem, LakehouseClientError) as error:
+        problem = client_problem(error) if isinstance(error, LakehouseClientError) else error
+        _LOG.warning("an answer was cut off after it began, id=%s, code=%s", request_id, problem.code)
+        raise AnswerCutError(problem.code) from None
 
 
 def _close(chunks: Iterator[bytes]) -> None:

@@ -144,6 +144,17 @@ def test_an_error_after_the_status_cuts_the_answer_off(http):
             http.sql(LATE_ERROR, format=result_format)
 
 
+def test_an_answer_that_is_cut_off_is_one_line_of_the_log(http, caplog):
+    caplog.set_level("WARNING")
+    headers = {"Content-Type": "text/plain", "X-Request-Id": "cut-1"}
+    with pytest.raises(Exception, match=r"IncompleteRead|Connection reset|0 bytes read"):
+        http("POST", "/v1/sql", LATE_ERROR, headers)
+    (record,) = [record for record in caplog.records if record.name.startswith(("http_shim", "waitress"))]
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == "an answer was cut off after it began, id=cut-1, code=invalid_input"
+    assert record.exc_info is None
+
+
 def test_an_error_after_the_status_is_the_last_line_of_ndjson(http):
     with pytest.raises(Exception, match="IncompleteRead") as caught:
         http.sql(LATE_ERROR, format="ndjson")
