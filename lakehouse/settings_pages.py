@@ -31,7 +31,7 @@ def toml_file() -> str:
 def _toml_section(name: str, model: type[BaseModel]) -> str:
     lines = [*_comment(_summary(model)), f"[{name}]"]
     for key, field in model.model_fields.items():
-        lines += _comment(_described(field))
+        lines += _comment(_described(key, field))
         default = DEFAULT_LAKE_PATH if name.startswith("lakes.") and key == "path" else field.default
         if default is None:
             lines.append(f"# {key} =")
@@ -49,8 +49,8 @@ def _summary(model: type[BaseModel]) -> str:
     return re.sub(r"[:.]?\s*``\[.*?\]``\.?", "", text).rstrip(".") + "."
 
 
-def _described(field: FieldInfo) -> str:
-    size = _readable(field.default)
+def _described(key: str, field: FieldInfo) -> str:
+    size = _readable(field.default) if key.endswith("_bytes") else ""
     return f"{field.description} ({size})" if size else str(field.description)
 
 
@@ -78,7 +78,7 @@ def _markdown_section(name: str, model: type[BaseModel]) -> str:
     lines = [f"### `[{heading}]`", "", _summary(model), "", "| key | default | what it is |", "|---|---|---|"]
     for key, field in model.model_fields.items():
         default = "" if field.default in (None, PydanticUndefined) else f"`{_toml_value(field.default)}`"
-        lines.append(f"| `{key}` | {default} | {_described(field)} |")
+        lines.append(f"| `{key}` | {default} | {_described(key, field)} |")
     return "\n".join(lines) + "\n"
 
 

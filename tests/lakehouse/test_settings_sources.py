@@ -5,6 +5,7 @@ from pydantic import SecretStr
 
 from lakehouse.exits import CommandError, ExitCode
 from lakehouse.settings import Settings
+from lakehouse.settings_pages import toml_file
 from lakehouse.settings_sources import (
     address_flag,
     lake_flag,
@@ -202,3 +203,14 @@ def test_an_address_flag_is_host_and_port(text: str, values: dict):
 def test_an_address_without_a_port_is_refused():
     with pytest.raises(CommandError, match=r"--http localhost: is not HOST:PORT\."):
         address_flag("http", "localhost")
+
+
+def test_only_a_number_of_bytes_is_explained_as_a_size():
+    keys = {}
+    for line in reversed(toml_file().splitlines()):
+        if " = " in line and not line.startswith("#"):
+            key = line.partition(" ")[0]
+        elif line.endswith("iB)"):
+            keys[key] = line
+    assert "part_bytes" in keys
+    assert not [key for key in keys if not key.endswith("_bytes")]
