@@ -26,7 +26,7 @@ from .output import (
     stdout,
     write_query,
 )
-from .upload import dataset_name, upload_file
+from .upload import STANDARD_INPUT, dataset_name, upload_file
 
 Uri = Annotated[str, typer.Option("--uri", envvar="LAKEHOUSE_FLIGHT_URI", help="The server's Flight address.")]
 Url = Annotated[str, typer.Option("--url", envvar="LAKEHOUSE_HTTP_URL", help="The server's HTTP address.")]
@@ -34,17 +34,31 @@ DEFAULT_URL = "http://127.0.0.1:3100"
 
 
 def ingest(
-    file: Annotated[Path, typer.Argument(help="CSV, NDJSON, Parquet or Arrow file; .gz and .zst are unpacked.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV, NDJSON, Parquet or Arrow file; .gz and .zst are unpacked. - is standard input.")
+    ],
     name: Annotated[str | None, typer.Option(help="Dataset; by default what the file's name suggests.")] = None,
     mode: Annotated[str | None, typer.Option(help="create, append, overwrite or create_append (default).")] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key: a repeat adds the rows only once.")] = None,
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", help="csv, tsv, ndjson, json, parquet or arrow; by default the file tells."),
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Delimiter of CSV, one character; by default a comma. \\t is a tab.")
+    ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Add the rows of a file to a dataset, in one commit. A second run adds them again, unless --key is given."""
+    if file == STANDARD_INPUT and not (name and file_format):
+        raise CommandError(
+            "Standard input tells neither its name nor its format: give --name and --format.", ExitCode.USAGE
+        )
     dataset = name or dataset_name(file)
+    given = {"mode": mode, "format": file_format, "delimiter": "\t" if delimiter == r"\t" else delimiter}
     with upload_progress() as bar:
         task = bar.add_task(dataset, total=file.stat().st_size if file.exists() else None)
-        query = {"name": dataset} | ({"mode": mode} if mode else {})
+        query = {"name": dataset} | {key: value for key, value in given.items() if value}
         answer = upload_file(url, file, query, idempotency_key=key, progress=lambda count: bar.advance(task, count))
     for column in answer.get("columns", []):
         if "why" in column:

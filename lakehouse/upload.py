@@ -5,11 +5,14 @@ import json
 import os
 import re
 import secrets
+import shutil
 import ssl
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlencode, urlsplit
 
 from .exits import CommandError, ExitCode
@@ -20,6 +23,10 @@ CONNECT_SECONDS = 5.0
 
 ANSWER_SECONDS = 600.0
 """How long the server may take to commit after the last byte."""
+
+STANDARD_INPUT = Path("-")
+FLAG_OF_CODE = {"unknown_file_format": "--format", "unknown_format": "--format", "invalid_delimiter": "--delimiter"}
+"""Flags of ``lakehouse ingest`` that answer what the server says by these codes."""
 
 UNKNOWN_CODES = ("commit_outcome_unknown", "no_acknowledgement")
 """Codes of answers after which the rows may be there."""
@@ -47,8 +54,8 @@ def upload_file(
 
     Args:
         url: the server's HTTP address.
-        path: the file; its suffix tells its format.
-        query: parameters of the request: ``name`` of the dataset, ``mode``, ….
+        path: the file; its suffix tells its format. ``-`` is standard input.
+        query: parameters of the request: ``name`` of the dataset, ``mode``, ``format``, ``delimiter``.
         idempotency_key: repeating the upload with the same key adds its rows once.
         progress: called as blocks are sent.
 
@@ -75,6 +82,12 @@ def upload_file(
 
 
 def _open(path: Path) -> BinaryIO:
+    """Open the file; standard input is copied first, because a request tells its length."""
+    if path == STANDARD_INPUT:
+        file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 (the caller closes it)
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.seek(0)
+        return file
     try:
         return path.open("rb")
     except OSError as error:
@@ -145,6 +158,8 @@ def _answer(url: str, status: int, body: bytes) -> dict[str, Any]:
     exits = dict.fromkeys(UNKNOWN_CODES, ExitCode.OUTCOME_UNKNOWN)
     if status == http.client.SERVICE_UNAVAILABLE:
         exits.setdefault(code, ExitCode.UNREACHABLE)
+    if code in FLAG_OF_CODE:
+        detail = f"{detail}; here it is given by {FLAG_OF_CODE[code]}"
     raise CommandError(f"{code}: {detail}", exits.get(code, ExitCode.ERROR))
 
 

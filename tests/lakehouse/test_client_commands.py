@@ -205,6 +205,38 @@ def test_ingest_can_replace_the_rows(run: Run, tmp_path: Path):
     assert json.loads(run("describe", "replaced")[1])["row_count"] == 1
 
 
+def test_format_and_delimiter_can_be_given(run: Run, tmp_path: Path):
+    file = tmp_path / "odd.txt"
+    for delimiter, flag in ((";", ";"), ("\t", r"\t")):
+        file.write_text(f"a{delimiter}b\n1{delimiter}2\n")
+        code, output, errors = run("ingest", file, "--format", "csv", "--delimiter", flag)
+        assert code == ExitCode.OK, errors
+    manifest = json.loads(output)
+    assert [column["name"] for column in manifest["schema"]] == ["a", "b"]
+    assert manifest["row_count"] == 2
+
+
+def test_a_file_of_unknown_format_leads_to_the_flag(run: Run, tmp_path: Path):
+    file = tmp_path / "odd.txt"
+    file.write_text("a;b\n1;2\n")
+    assert run("ingest", file)[2].endswith("; here it is given by --format\n")
+    assert run("ingest", file, "--format", "xml")[2].endswith("; here it is given by --format\n")
+    assert run("ingest", file, "--format", "csv", "--delimiter", ";;")[2].endswith("given by --delimiter\n")
+
+
+def test_rows_can_come_from_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"a": 1}\n{"a": 2}\n')))
+    code, output, errors = run("ingest", "-", "--name", "piped", "--format", "ndjson")
+    assert code == ExitCode.OK, errors
+    assert json.loads(output)["row_count"] == 2
+
+
+def test_standard_input_needs_a_name_and_a_format(run: Run):
+    code, _, errors = run("ingest", "-", "--name", "piped")
+    assert code == ExitCode.USAGE
+    assert errors.endswith("give --name and --format.\n")
+
+
 def test_a_file_that_is_not_there_is_said_in_one_sentence(run: Run):
     code, _, errors = run("ingest", "missing.csv")
     assert code == ExitCode.USAGE
