@@ -12,6 +12,7 @@ from catalog import (
     DirectReader,
     Lake,
     LakehouseError,
+    LakeSettings,
     ObjectStore,
     StoreUnavailableError,
     open_store,
@@ -22,6 +23,8 @@ from http_shim import HttpServer
 
 from .exits import CommandError, ExitCode
 from .settings import Settings, place
+
+NO_KEYS = "There are no keys to the bucket: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or [secrets] file."
 
 
 class Tower(Protocol):
@@ -46,6 +49,16 @@ def open_stores(settings: Settings) -> dict[str, ObjectStore]:
         except StoreUnavailableError as error:
             raise CommandError(f"{place(lake)}: cannot be opened: {error}.", ExitCode.UNREACHABLE) from error
     return stores
+
+
+def of_lake(error: LakehouseError, lake: LakeSettings) -> LakehouseError:
+    """Return the error with the place of the lake that it is about, and advice if the keys to it are missing."""
+    message, cause = error.message, error.__cause__
+    while cause is not None:
+        if type(cause).__name__ == "NoCredentialsError":  # boto3's; only the store may import it
+            message = NO_KEYS
+        cause = cause.__cause__
+    return LakehouseError(error.kind, error.code, f"{place(lake)}: {message}")
 
 
 class FlightTower:
@@ -90,7 +103,7 @@ class FlightTower:
         try:
             lake = Lake.open(name, store, commit=settings.commit, single_writer=chosen.single_writer)
         except LakehouseError as error:
-            raise LakehouseError(error.kind, error.code, f"{place(chosen)}: {error.message}") from error
+            raise of_lake(error, chosen) from error
         self._open.callback(lake.close)
         if chosen.path is not None:
             return MountedLake(lake, DirectReader(store))

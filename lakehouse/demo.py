@@ -69,7 +69,9 @@ def run(folder: Path) -> None:
         put_flights(server)
         upload_workers(server, folder / "workers_500k.csv")
         heading("Rows out", "the same SQL through every client")
-        for question in QUESTIONS:
+        for number, question in enumerate(QUESTIONS):
+            if number:
+                stdout.print()
             ask(server, question)
     heading("After a restart", "the lake is the folder; a server holds nothing of its own")
     with serving(folder) as server:
@@ -195,7 +197,6 @@ def ask(server: Server, question: Question) -> None:
     count = f"{table.num_rows:,} row{'s' * (table.num_rows != 1)}"
     shown = f"first {SHOWN_ROWS} of {count}" if table.num_rows > SHOWN_ROWS else count
     done(shown, seconds, ", connecting included")
-    stdout.print()
 
 
 def by_adbc(server: Server, sql: str) -> pa.Table:

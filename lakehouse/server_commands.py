@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from catalog import probe_conditional_writes
+from catalog import LakehouseError, probe_conditional_writes
 
-from .compose import FlightTower, HttpTower, open_stores
+from .compose import FlightTower, HttpTower, of_lake, open_stores
 from .exits import CommandError, ExitCode
 from .output import stderr, stdout
 from .ready_file import ReadyFile
@@ -127,7 +127,10 @@ def check_store(config: Config = None, lake: LakeFlag = None) -> None:
     """Check that the store of each lake can be reached and honours conditional writes."""
     settings = load_settings(_flags(lake, None, None), config)
     for name, store in open_stores(settings).items():
-        probe_conditional_writes(store)
+        try:
+            probe_conditional_writes(store)
+        except LakehouseError as error:
+            raise of_lake(error, settings.lakes[name]) from error
         stdout.print(f"{name}: conditional writes are honoured, so any number of servers may write.")
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 import tomllib
 from collections.abc import Callable
@@ -85,6 +86,19 @@ def test_a_store_that_cannot_be_reached_has_an_exit_code_of_its_own(run: Run, mo
     assert code == ExitCode.UNREACHABLE
     assert "store_unavailable" in errors
     assert "Traceback" not in errors
+
+
+def test_a_bucket_without_keys_is_answered_with_how_to_give_them(run: Run, monkeypatch: pytest.MonkeyPatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    code, _, errors = run("check-store", "--lake", "s3://company/lake")
+    assert code == ExitCode.UNREACHABLE
+    advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or [secrets] file."
+    expected = f"store_unavailable: s3://company/lake: There are no keys to the bucket: {advice}"
+    assert errors == f"lakehouse: {expected}\n"
 
 
 def test_the_version_is_the_packages(run: Run):
