@@ -32,9 +32,18 @@ class CsvFaults:
         return next((fields for _, fields in self._records()), [])
 
     def lines_of_records(self, numbers: Collection[int]) -> dict[int, int]:
-        """Return the lines in which the records with these numbers (from 1, the header is one) begin."""
-        wanted = zip(range(1, max(numbers, default=0) + 1), self._records(), strict=False)
-        return {number: line for number, (line, _) in wanted if number in numbers}
+        """Return the lines in which the records with these numbers (from 1, the header is one) begin.
+
+        A record that is not found, because it is taken for a part of another, has the line of its number.
+        """
+        lines = {number: number for number in numbers}
+        try:
+            for number, (line, _) in zip(range(1, max(numbers, default=0) + 1), self._records(), strict=False):
+                if number in lines:
+                    lines[number] = line
+        except (_LongLineError, csv.Error):
+            pass
+        return lines
 
     def line_of_ragged_row(self, columns: int) -> int | None:
         """Return the line of the first record that does not have this many fields."""

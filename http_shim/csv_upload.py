@@ -109,6 +109,6 @@ def _declared_reader(csv_file: CsvFile, schema: pa.Schema) -> pa.RecordBatchRead
 
 
 def _mismatch(csv_file: CsvFile, field: pa.Field, row: int, value: str) -> HttpProblem:
-    line = csv_file.lines_of_rows({row}).get(row)
+    line = csv_file.lines_of_rows({row})[row]
     detail = f"line {line}: {shown(value)} in column {field.name!r} is no {field.type}"
     return HttpProblem(HTTPStatus.BAD_REQUEST, "csv_value_mismatch", detail, line=line, column=field.name)

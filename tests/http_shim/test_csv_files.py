@@ -159,6 +159,10 @@ def test_the_line_of_a_contradiction_counts_empty_lines_and_quoted_line_ends():
     assert columns["my a"] == ("text", contradiction('"my a"', 7, "7x"))
 
 
+def test_a_row_that_is_not_found_again_has_the_line_of_its_number():
+    assert csv_file('a,b\n1,"x\ny"\n2,z\n').lines_of_rows({1, 2, 9}) == {1: 2, 2: 4, 9: 10}
+
+
 def test_a_header_alone_makes_a_dataset_of_texts_without_rows():
     for text in ("a,b\n", "a,b", "\ufeffa,b\r\n"):
         table, columns = infer(text)
