@@ -62,7 +62,7 @@ def ingest(
         answer = upload_file(url, file, query, idempotency_key=key, progress=lambda count: bar.advance(task, count))
     for column in answer.get("columns", []):
         if "why" in column:
-            stderr.print(f"Column {column['name']} is text: {column['why']}.", markup=False)
+            stderr.print(f"Column {column['name']} is text: {column['why'].removesuffix('.')}.", markup=False)
     if sys.stdout.isatty():
         stdout.print(what_was_added(answer), markup=False)
         print_manifest(answer)

@@ -74,11 +74,19 @@ def upload_file(
             answer = connection.getresponse()
             return _answer(url, answer.status, answer.read())
         except http.client.RemoteDisconnected as error:
-            raise _unreachable(url, error) from error
+            raise _broken(url) from error
         except (http.client.BadStatusLine, http.client.LineTooLong) as error:  # their texts are what the peer sent
             raise _not_http(url) from error
         except (OSError, http.client.HTTPException) as error:
-            raise _unreachable(url, error) from error
+            raise _broken(url) from error
+
+
+def _broken(url: str) -> CommandError:
+    return CommandError(
+        f"The connection to {url} broke before the answer came, so the rows may be in: "
+        "repeat with the same --key, which adds them once.",
+        ExitCode.OUTCOME_UNKNOWN,
+    )
 
 
 def _open(path: Path) -> BinaryIO:

@@ -69,3 +69,20 @@ def test_without_a_server_the_way_to_one_is_said():
 
 def test_what_is_no_address_is_refused():
     assert str(refusal("http://127.0.0.1:port")).startswith("http://127.0.0.1:port: is not the address of a server")
+
+
+def test_a_connection_that_breaks_before_the_answer_leaves_the_outcome_unknown():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            connection, _ = listener.accept()
+            connection.recv(1 << 16)
+            connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        error = refusal(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+
+    assert error.exit_code is ExitCode.OUTCOME_UNKNOWN
+    assert "repeat with the same --key" in str(error)
