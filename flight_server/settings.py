@@ -68,6 +68,9 @@ class EngineSettings(BaseModel):
     stall_seconds: float = Field(
         default=300.0, gt=0, description="A result ends when nobody has read from it for so long."
     )
+    crowded_stall_seconds: float = Field(
+        default=10.0, gt=0, description="The same while other statements wait for their turn."
+    )
     max_concurrent_statements: int = Field(default=16, ge=1, description="Statements that run at the same time.")
     max_queued_statements: int = Field(default=256, ge=0, description="Statements that wait for their turn.")
     queue_seconds: float = Field(default=30.0, ge=0, description="How long a statement waits for its turn.")

@@ -119,6 +119,8 @@ class DuckDBEngine:
             max(self._settings.max_row_message_bytes, self._settings.message_bytes),
             run_seconds,
             self._settings.stall_seconds,
+            self._settings.crowded_stall_seconds,
+            self._running.is_crowded,
         )
         lease = ExitStack()
         try:

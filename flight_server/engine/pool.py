@@ -45,6 +45,11 @@ class Slots:
             self._free += 1
             self._changed.notify()
 
+    def is_crowded(self) -> bool:
+        """Whether a statement waits for a slot."""
+        with self._changed:
+            return self._waiting > 0
+
     def _wait(self) -> None:
         if self._waiting >= self._waiting_limit:
             raise _busy()

@@ -36,12 +36,16 @@ class StreamLimits:
         row_bytes: what a batch of one row must stay below.
         run_seconds: how long the engine may work on the statement, waiting for the reader not counted.
         stall_seconds: how long the reader may take between two batches.
+        crowded_stall_seconds: the same while other statements wait.
+        is_crowded: whether other statements wait.
     """
 
     message_bytes: int
     row_bytes: int
     run_seconds: float
     stall_seconds: float
+    crowded_stall_seconds: float
+    is_crowded: Callable[[], bool]
 
 
 class _State(Enum):
@@ -114,7 +118,7 @@ class DuckDBStream:
 
     def check(self, now: float) -> None:
         """Stop the query if it works, or its reader waits, for too long."""
-        if now < self._deadline:
+        if now < self._deadline and not self._blocks_others(now):
             return
         if self._state is _State.WORKING:
             error = LakehouseError(
@@ -126,9 +130,16 @@ class DuckDBStream:
             error = LakehouseError(
                 ErrorKind.TIMEOUT,
                 "stream_stalled",
-                f"Nobody read the result for {self._limits.stall_seconds:g} seconds.",
+                "Nobody read the result for too long: read it faster, or ask again.",
             )
         self._end(error)
+
+    def _blocks_others(self, now: float) -> bool:
+        """Tell whether the reader pauses while other statements wait for the instance that it holds."""
+        limits = self._limits
+        paused_since = self._deadline - limits.stall_seconds
+        too_long = self._state is _State.WAITING and now - paused_since >= limits.crowded_stall_seconds
+        return too_long and limits.is_crowded()
 
     def close(self) -> None:
         """Free what the query holds; cancel it if it runs. Idempotent."""

@@ -255,6 +255,15 @@ def test_a_result_that_nobody_reads_gives_its_instance_back(engines, lake):
     assert failing(next, stream).code == "stream_stalled"
 
 
+def test_a_reader_that_pauses_gives_way_to_a_statement_that_waits(engines, lake):
+    query = Querying(engines(max_concurrent_statements=1, crowded_stall_seconds=0.2), lake)
+    stream = query.engine.execute("SELECT range AS n FROM range(10_000_000)", None, query.scope())
+    next(stream)
+
+    assert query.rows("SELECT 1") == [(1,)]
+    assert failing(next, stream).code == "stream_stalled"
+
+
 def test_a_slow_reader_does_not_use_up_the_statements_time(query):
     with query.engine.execute("SELECT * FROM range(1000000)", None, query.scope(), timeout_seconds=0.4) as stream:
         rows = 0
