@@ -118,6 +118,9 @@ class DuckDBStream:
 
     def check(self, now: float) -> None:
         """Stop the query if it works, or its reader waits, for too long."""
+        if self._ending is not None:
+            self._interrupt_again()
+            return
         if now < self._deadline and not self._blocks_others(now):
             return
         if self._state is _State.WORKING:
@@ -133,6 +136,12 @@ class DuckDBStream:
                 "Nobody read the result for too long: read it faster, or ask again.",
             )
         self._end(error)
+
+    def _interrupt_again(self) -> None:
+        """Interrupt a query that was stopped and still works: DuckDB forgets an interrupt that comes as it begins."""
+        with self._lock:
+            if self._state is _State.WORKING:
+                self._instance.interrupt()
 
     def _blocks_others(self, now: float) -> bool:
         """Tell whether the reader pauses while other statements wait for the instance that it holds."""

@@ -255,6 +255,21 @@ def test_a_result_that_nobody_reads_gives_its_instance_back(engines, lake):
     assert failing(next, stream).code == "stream_stalled"
 
 
+def test_an_interrupt_that_duckdb_forgets_is_repeated(query):
+    with query.engine.execute(FOREVER, None, query.scope()) as stream:
+        interrupt, forgotten = stream._instance.interrupt, []
+
+        def forgetful() -> None:
+            if forgotten:
+                interrupt()
+            forgotten.append(True)
+
+        stream._instance.interrupt = forgetful
+        threading.Timer(0.2, stream.cancel).start()
+        assert failing(next, stream).code == "cancelled"
+    assert len(forgotten) >= 2
+
+
 def test_a_reader_that_pauses_gives_way_to_a_statement_that_waits(engines, lake):
     query = Querying(engines(max_concurrent_statements=1, crowded_stall_seconds=0.2), lake)
     stream = query.engine.execute("SELECT range AS n FROM range(10_000_000)", None, query.scope())
