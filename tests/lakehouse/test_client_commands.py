@@ -1,3 +1,4 @@
+import gc
 import io
 import json
 import sys
@@ -35,6 +36,8 @@ def run(server: Server, capfdbinary: pytest.CaptureFixture, monkeypatch: pytest.
     monkeypatch.setenv("LAKEHOUSE_HTTP_URL", server.http)
 
     def run(*arguments: object) -> tuple[int, bytes, str]:
+        gc.collect()  # Arrow's writers that earlier tests dropped speak up when they are collected
+        capfdbinary.readouterr()
         monkeypatch.setattr(sys, "argv", ["lakehouse", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()

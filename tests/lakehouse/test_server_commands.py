@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import sys
@@ -24,6 +25,8 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["lakehouse", *map(str, arguments)])
+        gc.collect()  # Arrow's writers that earlier tests dropped speak up when they are collected
+        capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
         return ended.value.code or 0, *capfd.readouterr()
