@@ -7,11 +7,10 @@ function that is not on the list, and every scalar function that can name a tabl
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 from catalog import ErrorKind, LakehouseError
 
-from .parser import Parser, Tree
+from .parser import Parser, Tree, nodes
 
 TABLE_FUNCTIONS = frozenset(
     {
@@ -186,14 +185,8 @@ class _Walk:
         self.filters = False
 
     def over(self, tree: Tree) -> None:
-        waiting: list[Any] = [tree]
-        while waiting:
-            item = waiting.pop()
-            if isinstance(item, list):
-                waiting += item
-            elif isinstance(item, dict):
-                self._visit(item)
-                waiting += item.values()
+        for node in nodes(tree):
+            self._visit(node)
 
     def _visit(self, node: Tree) -> None:
         if "class" in node:

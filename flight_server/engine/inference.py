@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pyarrow as pa
 
 from .binding import BoundDataset
 from .encoding import stream_type
 from .gate import Query
-from .parser import Parser, Tree
+from .parser import Parser, Tree, nodes
 from .sql_types import ArrowTypes
 
 _SIMPLE_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_ ]*")
@@ -46,14 +45,8 @@ class _Inference:
         self._arrow_types = arrow_types
 
     def over(self, tree: Tree) -> None:
-        waiting: list[Any] = [tree]
-        while waiting:
-            item = waiting.pop()
-            if isinstance(item, list):
-                waiting += item
-            elif isinstance(item, dict):
-                self._visit(item)
-                waiting += item.values()
+        for node in nodes(tree):
+            self._visit(node)
 
     def _visit(self, node: Tree) -> None:
         match node.get("class"):

@@ -6,6 +6,7 @@ here, nothing of it runs.
 
 import json
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,3 +138,15 @@ def _type_name(statement: duckdb.Statement) -> str:
         return str(statement.type.name)
     except ValueError:
         return "UNKNOWN"
+
+
+def nodes(tree: Tree) -> Iterator[Tree]:
+    """Yield every node of a tree, whatever it hangs on; a node comes before what hangs on it."""
+    waiting: list[Any] = [tree]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting += item
+        elif isinstance(item, dict):
+            yield item
+            waiting += item.values()
